@@ -1,0 +1,107 @@
+/* json: see json.h. */
+#include "base/json.h"
+
+#include <stdlib.h>
+
+#include "base/file.h"
+#include "base/status.h"
+
+int json_parse(const char *text, size_t n_bytes, const char *where, json_t **out)
+{
+    json_error_t error;
+    *out = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &error);
+    CHECK(*out, "%s: not valid JSON: %s (line %d, column %d)", where, error.text, error.line, error.column);
+    return OK;
+}
+
+int json_parse_file(const char *path, json_t **out)
+{
+    char *text;
+    size_t n_bytes;
+    TRY(file_read(path, &text, &n_bytes));
+    int status = json_parse(text, n_bytes, path, out);
+    free(text);
+    return status;
+}
+
+int json_get(json_t *object, const char *key, const char *where, json_t **out)
+{
+    CHECK(json_is_object(object), "%s: expected a JSON object around \"%s\"", where, key);
+    *out = json_object_get(object, key);
+    CHECK(*out && !json_is_null(*out), "%s: \"%s\" is missing", where, key);
+    return OK;
+}
+
+static json_t *present(json_t *object, const char *key)
+{
+    json_t *value = json_object_get(object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+int json_get_text(json_t *object, const char *key, const char *where, const char **out)
+{
+    json_t *value;
+    TRY(json_get(object, key, where, &value));
+    CHECK(json_is_string(value), "%s: \"%s\" must be a string", where, key);
+    *out = json_string_value(value);
+    return OK;
+}
+
+int json_get_int(json_t *object, const char *key, const char *where, int64_t min, int64_t max, int64_t *out)
+{
+    json_t *value;
+    TRY(json_get(object, key, where, &value));
+    CHECK(json_is_integer(value), "%s: \"%s\" must be an integer", where, key);
+    int64_t n = json_integer_value(value);
+    CHECK(n >= min && n <= max, "%s: \"%s\" is %lld, not between %lld and %lld", where, key, (long long)n, (long long)min, (long long)max);
+    *out = n;
+    return OK;
+}
+
+int json_get_number(json_t *object, const char *key, const char *where, double *out)
+{
+    json_t *value;
+    TRY(json_get(object, key, where, &value));
+    CHECK(json_is_number(value), "%s: \"%s\" must be a number", where, key);
+    *out = json_number_value(value);
+    return OK;
+}
+
+int json_get_object(json_t *object, const char *key, const char *where, json_t **out)
+{
+    TRY(json_get(object, key, where, out));
+    CHECK(json_is_object(*out), "%s: \"%s\" must be an object", where, key);
+    return OK;
+}
+
+int json_get_array(json_t *object, const char *key, const char *where, json_t **out)
+{
+    TRY(json_get(object, key, where, out));
+    CHECK(json_is_array(*out), "%s: \"%s\" must be a list", where, key);
+    return OK;
+}
+
+int json_opt_int(json_t *object, const char *key, const char *where, int64_t min, int64_t max, int64_t *out)
+{
+    return present(object, key) ? json_get_int(object, key, where, min, max, out) : OK;
+}
+
+int json_opt_number(json_t *object, const char *key, const char *where, double *out)
+{
+    return present(object, key) ? json_get_number(object, key, where, out) : OK;
+}
+
+int json_opt_text(json_t *object, const char *key, const char *where, const char **out)
+{
+    return present(object, key) ? json_get_text(object, key, where, out) : OK;
+}
+
+int json_opt_bool(json_t *object, const char *key, const char *where, bool *out)
+{
+    json_t *value = present(object, key);
+    if (!value)
+        return OK;
+    CHECK(json_is_boolean(value), "%s: \"%s\" must be true or false", where, key);
+    *out = json_is_true(value);
+    return OK;
+}

@@ -1,0 +1,83 @@
+/* watchdog: the one process-wide clock of waiting. State is atomic; the thread looks four times a second. */
+#include "comm/watchdog.h"
+
+#include <mpi.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/status.h"
+
+static struct {
+    atomic_bool running;
+    atomic_int_fast64_t since_ns;               /* 0: not waiting */
+    _Atomic(const char *) phase, collective, comm_name;
+    int seconds, rank;
+    pthread_t thread;
+} watch;
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static _Noreturn void expire(double waited_s)
+{
+    const char *phase = atomic_load(&watch.phase), *collective = atomic_load(&watch.collective), *name = atomic_load(&watch.comm_name);
+    fprintf(stderr, "critic-rm: rank %d has waited %.0f s in %s over %s, phase %s: another rank is gone or stuck; the job is ended, resume from the last checkpoint\n",
+            watch.rank, waited_s, collective ? collective : "?", name ? name : "?", phase ? phase : "start");
+    fflush(stderr);
+    alarm(5);                                   /* an orphan's abort may never return: SIGALRM ends the process */
+    MPI_Abort(MPI_COMM_WORLD, 1);
+    _exit(1);
+}
+
+static void *look(void *unused)
+{
+    (void)unused;
+    while (atomic_load(&watch.running)) {
+        struct timespec pause = {0, 250000000};
+        nanosleep(&pause, NULL);
+        int64_t since = atomic_load(&watch.since_ns);
+        double waited_s = since ? (double)(now_ns() - since) * 1e-9 : 0.0;
+        if (waited_s > watch.seconds)
+            expire(waited_s);
+    }
+    return NULL;
+}
+
+int watchdog_start(int seconds, int rank)
+{
+    if (seconds == 0)
+        return OK;
+    watch.seconds = seconds;
+    watch.rank = rank;
+    atomic_store(&watch.running, true);
+    CHECK(pthread_create(&watch.thread, NULL, look, NULL) == 0, "cannot start the watchdog's thread");
+    return OK;
+}
+
+void watchdog_stop(void)
+{
+    if (!atomic_exchange(&watch.running, false))
+        return;
+    pthread_join(watch.thread, NULL);
+}
+
+void watchdog_phase(const char *name) { atomic_store(&watch.phase, name); }
+
+void watchdog_enter(const char *collective, const char *comm_name)
+{
+    if (!atomic_load_explicit(&watch.running, memory_order_relaxed))
+        return;
+    atomic_store(&watch.collective, collective);
+    atomic_store(&watch.comm_name, comm_name);
+    atomic_store(&watch.since_ns, now_ns());
+}
+
+void watchdog_leave(void) { atomic_store(&watch.since_ns, 0); }

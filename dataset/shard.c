@@ -1,0 +1,143 @@
+/* shard: the reader. What the file says is checked before it is believed. */
+#include "dataset/shard.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/h5.h"
+#include "base/status.h"
+
+/* Offsets: n + 1 of them, from 0, never falling, ending at `end`. */
+static int read_offsets(struct shard *s, const char *name, int64_t n, uint64_t end, uint64_t **out)
+{
+    uint64_t count;
+    TRY(h5_read_all(s->file, name, H5_U64, (void **)out, &count));
+    CHECK(count == (uint64_t)n + 1, "%s: %s has %llu entries, not %lld: the file is damaged, make it anew", h5_path(s->file), name, (unsigned long long)count, (long long)n + 1);
+    for (int64_t i = 0; i < n; i++)
+        CHECK((*out)[i] <= (*out)[i + 1], "%s: %s falls at entry %lld: the file is damaged, make it anew", h5_path(s->file), name, (long long)i);
+    CHECK((*out)[0] == 0 && (*out)[n] == end, "%s: %s does not cover its data: the file is damaged, make it anew", h5_path(s->file), name);
+    return OK;
+}
+
+static int read_column(struct shard *s, const char *name, enum h5_type type, int64_t n, void **out)
+{
+    uint64_t count;
+    TRY(h5_read_all(s->file, name, type, out, &count));
+    CHECK(count == (uint64_t)n, "%s: %s has %llu entries, not %lld: the file is damaged, make it anew", h5_path(s->file), name, (unsigned long long)count, (long long)n);
+    return OK;
+}
+
+static int read_meta(struct shard *s)
+{
+    char format[64];
+    uint64_t version, n_pairs, n_critiques;
+    size_t n_lead_in;
+    struct shard_meta *m = &s->meta;
+    TRY(h5_attr_get_text(s->file, "format", format, sizeof format));
+    TRY(h5_attr_get_u64(s->file, "version", &version));
+    CHECK(strcmp(format, "critic-rm D_sub") == 0 && version == SHARD_VERSION, "%s: not a D_sub shard of version %d", h5_path(s->file), SHARD_VERSION);
+    TRY(h5_attr_get_text(s->file, "tokenizer", m->tokenizer, sizeof m->tokenizer));
+    TRY(h5_attr_get_text(s->file, "template", m->template, sizeof m->template));
+    TRY(h5_attr_get_text(s->file, "model", m->model, sizeof m->model));
+    TRY(h5_attr_get_u64(s->file, "pairs", &n_pairs));
+    TRY(h5_attr_get_u64(s->file, "critiques", &n_critiques));
+    TRY(h5_attr_get_u32s(s->file, "lead_in", m->lead_in, SHARD_MAX_LEAD_IN, &n_lead_in));
+    CHECK(n_pairs < (uint64_t)1 << 40 && n_critiques < (uint64_t)1 << 40, "%s: says it holds %llu pairs: the file is damaged, make it anew", h5_path(s->file), (unsigned long long)n_pairs);
+    m->n_lead_in = (int32_t)n_lead_in;
+    s->n_pairs = (int64_t)n_pairs;
+    s->n_critiques = (int64_t)n_critiques;
+    return OK;
+}
+
+static int check_sources(const struct shard *s)
+{
+    for (int64_t i = 1; i < s->n_pairs; i++)
+        CHECK(s->source[i - 1] < s->source[i], "%s: /pair/source does not rise at entry %lld: the file is damaged, make it anew", h5_path(s->file), (long long)i);
+    return OK;
+}
+
+static int check_lengths(const struct shard *s)
+{
+    for (int64_t i = 0; i < s->n_pairs; i++)
+        CHECK(s->prompt[i + 1] - s->prompt[i] < 1u << 30, "%s: prompt %lld is too long to be true", h5_path(s->file), (long long)i);
+    for (int64_t i = 0; i < 2 * s->n_pairs; i++)
+        CHECK(s->response[i + 1] - s->response[i] < 1u << 30, "%s: response %lld is too long to be true", h5_path(s->file), (long long)i);
+    for (int64_t i = 0; i < s->n_critiques; i++)
+        CHECK(s->critique[i + 1] - s->critique[i] < 1u << 30, "%s: critique %lld is too long to be true", h5_path(s->file), (long long)i);
+    return OK;
+}
+
+static int read_lists(struct shard *s)
+{
+    uint64_t prompts, responses, critiques, ids, subsets;
+    TRY(h5_extent(s->file, "/token/prompt", H5_U32, &prompts));
+    TRY(h5_extent(s->file, "/token/response", H5_U32, &responses));
+    TRY(h5_extent(s->file, "/token/critique", H5_U32, &critiques));
+    TRY(read_offsets(s, "/offset/prompt", s->n_pairs, prompts, &s->prompt));
+    TRY(read_offsets(s, "/offset/response", 2 * s->n_pairs, responses, &s->response));
+    TRY(read_offsets(s, "/offset/critique", s->n_critiques, critiques, &s->critique));
+    TRY(read_offsets(s, "/offset/critiques_of_response", 2 * s->n_pairs, (uint64_t)s->n_critiques, &s->critiques_of_response));
+    TRY(read_column(s, "/critique/judge_score", H5_F32, s->n_critiques, (void **)&s->judge_score));
+    TRY(read_column(s, "/critique/quality", H5_F32, s->n_critiques, (void **)&s->quality));
+    TRY(read_column(s, "/pair/source", H5_U64, s->n_pairs, (void **)&s->source));
+    TRY(h5_read_all(s->file, "/text/id", H5_U8, (void **)&s->id, &ids));
+    TRY(h5_read_all(s->file, "/text/subset", H5_U8, (void **)&s->subset, &subsets));
+    TRY(read_offsets(s, "/offset/id", s->n_pairs, ids, &s->id_offset));
+    TRY(read_offsets(s, "/offset/subset", s->n_pairs, subsets, &s->subset_offset));
+    TRY(check_sources(s));
+    return check_lengths(s);
+}
+
+int shard_open(const char *path, struct shard **out)
+{
+    int status = OK;
+    struct shard *s = calloc(1, sizeof *s);
+    CHECK(s, "out of memory while opening %s", path);
+    TRY_DONE(h5_open(path, &s->file));
+    TRY_DONE(read_meta(s));
+    TRY_DONE(read_lists(s));
+    *out = s;
+    return OK;
+done:
+    shard_close(&s);
+    return status;
+}
+
+void shard_close(struct shard **out)
+{
+    struct shard *s = *out;
+    if (!s)
+        return;
+    h5_close(&s->file);
+    free(s->prompt);
+    free(s->response);
+    free(s->critique);
+    free(s->critiques_of_response);
+    free(s->source);
+    free(s->id_offset);
+    free(s->subset_offset);
+    free(s->judge_score);
+    free(s->quality);
+    free(s->id);
+    free(s->subset);
+    free(s);
+    *out = NULL;
+}
+
+static int read_tokens(const struct shard *s, const char *name, uint64_t from, uint64_t to, uint32_t *out)
+{
+    return to > from ? h5_read(s->file, name, H5_U32, from, to - from, out) : OK;
+}
+
+int shard_read_prompt(const struct shard *s, int64_t pair, uint32_t *out) { return read_tokens(s, "/token/prompt", s->prompt[pair], s->prompt[pair + 1], out); }
+
+int shard_read_response(const struct shard *s, int64_t pair, int side, uint32_t *out)
+{
+    return read_tokens(s, "/token/response", s->response[2 * pair + side], s->response[2 * pair + side + 1], out);
+}
+
+int shard_read_critiques(const struct shard *s, int64_t pair, int side, uint32_t *out)
+{
+    uint64_t first = s->critiques_of_response[2 * pair + side], end = s->critiques_of_response[2 * pair + side + 1];
+    return read_tokens(s, "/token/critique", s->critique[first], s->critique[end], out);
+}

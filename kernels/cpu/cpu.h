@@ -1,0 +1,26 @@
+/* cpu: what the CPU backend's files share. */
+#ifndef KERNELS_CPU_CPU_H
+#define KERNELS_CPU_CPU_H
+
+#include "kernels/cpu/pool.h"
+#include "kernels/kernels.h"
+
+enum cpu_isa { CPU_SCALAR, CPU_AVX2, CPU_AVX512 };
+
+struct gemm_cache;
+
+struct cpu {
+    struct kernels kernels;
+    enum cpu_isa isa;
+    struct pool *pool;
+    struct gemm_cache *gemm;
+};
+
+static inline struct cpu *cpu_of(struct stream *stream) { return stream->device->state; }
+
+/* gemm.c: oneDNN, one thread a call, the pool cuts the product. */
+int cpu_gemm_open(struct cpu *cpu);
+void cpu_gemm_close(struct cpu *cpu);
+int cpu_gemm(struct stream *, const struct gemm_args *);
+
+#endif

@@ -1,0 +1,221 @@
+/* gemm: oneDNN's matmul (the fastest measured library here, and the one with bf16). Each call runs on one thread: the pool cuts the product into blocks of C, so the
+ * process has one pool. Primitives are cached by shape, layout and types. */
+#include <dnnl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cpu/cpu.h"
+#include "kernels/ref/ref.h"
+
+/* libgomp's, which Debian's oneDNN is built with: one thread in each of ours. */
+extern void omp_set_num_threads(int n);
+
+struct shape { int64_t m, n, k, lda, ldb, ldc; int trans_a, trans_b, accumulate, dtype_ab, dtype_c; };
+struct entry { struct shape shape; dnnl_primitive_t primitive; dnnl_memory_desc_t a, b, c; };
+
+struct gemm_cache {
+    dnnl_engine_t engine;
+    pthread_mutex_t lock;
+    struct entry *entry;
+    int n, max;
+    int n_threads;
+};
+
+enum { MAX_CACHED = 4096 };
+
+static int failed(dnnl_status_t status, const char *what)
+{
+    CHECK(status == dnnl_success, "oneDNN failed (%d) to %s", (int)status, what);
+    return OK;
+}
+
+int cpu_gemm_open(struct cpu *cpu)
+{
+    static const dnnl_cpu_isa_t most[] = {[CPU_SCALAR] = dnnl_cpu_isa_sse41, [CPU_AVX2] = dnnl_cpu_isa_avx2, [CPU_AVX512] = dnnl_cpu_isa_all};
+    dnnl_set_max_cpu_isa(most[cpu->isa]);           /* refused once oneDNN has been used: then the first device's choice holds */
+    cpu->gemm = calloc(1, sizeof *cpu->gemm);
+    CHECK(cpu->gemm, "out of memory for the matrix products");
+    pthread_mutex_init(&cpu->gemm->lock, NULL);
+    cpu->gemm->n_threads = pool_threads(cpu->pool);
+    return failed(dnnl_engine_create(&cpu->gemm->engine, dnnl_cpu, 0), "open the CPU");
+}
+
+static void clear(struct gemm_cache *g)
+{
+    for (int i = 0; i < g->n; i++)
+        dnnl_primitive_destroy(g->entry[i].primitive);
+    g->n = 0;
+}
+
+void cpu_gemm_close(struct cpu *cpu)
+{
+    struct gemm_cache *g = cpu->gemm;
+    if (!g)
+        return;
+    clear(g);
+    if (g->engine)
+        dnnl_engine_destroy(g->engine);
+    pthread_mutex_destroy(&g->lock);
+    free(g->entry);
+    free(g);
+    cpu->gemm = NULL;
+}
+
+/* ---- primitives ------------------------------------------------------------------------------------------------------------------------------ */
+
+static dnnl_data_type_t type_of(int dtype) { return dtype == F32 ? dnnl_f32 : dnnl_bf16; }
+
+static int describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols, int64_t ld, bool transposed, int dtype)
+{
+    const dnnl_dims_t dims = {rows, cols};
+    const dnnl_dims_t strides = {transposed ? 1 : ld, transposed ? ld : 1};
+    return failed(dnnl_memory_desc_init_by_strides(desc, 2, dims, type_of(dtype), strides), "describe a matrix");
+}
+
+static int make_primitive(struct gemm_cache *g, const struct shape *s, struct entry *e)
+{
+    dnnl_matmul_desc_t desc;
+    dnnl_primitive_attr_t attr;
+    dnnl_post_ops_t post;
+    dnnl_primitive_desc_t primitive_desc = NULL;
+    e->shape = *s;
+    TRY(describe(&e->a, s->m, s->k, s->lda, s->trans_a, s->dtype_ab));
+    TRY(describe(&e->b, s->k, s->n, s->ldb, s->trans_b, s->dtype_ab));
+    TRY(describe(&e->c, s->m, s->n, s->ldc, false, s->dtype_c));
+    TRY(failed(dnnl_matmul_desc_init(&desc, &e->a, &e->b, NULL, &e->c), "describe a matrix product"));
+    TRY(failed(dnnl_primitive_attr_create(&attr), "make attributes"));
+    dnnl_post_ops_create(&post);
+    if (s->accumulate) {
+        dnnl_post_ops_append_sum(post, 1.0f);
+        dnnl_primitive_attr_set_post_ops(attr, post);
+    }
+    dnnl_status_t status = dnnl_primitive_desc_create(&primitive_desc, &desc, attr, g->engine, NULL);
+    dnnl_post_ops_destroy(post);
+    dnnl_primitive_attr_destroy(attr);
+    TRY(failed(status, "plan a matrix product"));
+    status = dnnl_primitive_create(&e->primitive, primitive_desc);
+    dnnl_primitive_desc_destroy(primitive_desc);
+    return failed(status, "compile a matrix product");
+}
+
+/* Under the lock. */
+static int find(struct gemm_cache *g, const struct shape *s, struct entry *out)
+{
+    for (int i = g->n - 1; i >= 0; i--)
+        if (memcmp(&g->entry[i].shape, s, sizeof *s) == 0) {
+            *out = g->entry[i];
+            return OK;
+        }
+    if (g->n == MAX_CACHED)
+        clear(g);
+    if (g->n == g->max) {
+        int max = g->max * 2 + 64;
+        struct entry *grown = realloc(g->entry, (size_t)max * sizeof *grown);
+        CHECK(grown, "out of memory for the matrix products");
+        g->entry = grown;
+        g->max = max;
+    }
+    TRY(make_primitive(g, s, &g->entry[g->n]));
+    *out = g->entry[g->n++];
+    return OK;
+}
+
+static int execute(struct gemm_cache *g, const struct entry *e, const void *a, const void *b, void *c)
+{
+    dnnl_memory_t memory[3] = {0};
+    dnnl_stream_t stream = NULL;
+    int status = OK;
+    TRY_DONE(failed(dnnl_memory_create(&memory[0], &e->a, g->engine, (void *)(uintptr_t)a), "map a matrix"));
+    TRY_DONE(failed(dnnl_memory_create(&memory[1], &e->b, g->engine, (void *)(uintptr_t)b), "map a matrix"));
+    TRY_DONE(failed(dnnl_memory_create(&memory[2], &e->c, g->engine, c), "map a matrix"));
+    TRY_DONE(failed(dnnl_stream_create(&stream, g->engine, dnnl_stream_default_flags), "make a stream"));
+    dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, memory[0]}, {DNNL_ARG_WEIGHTS, memory[1]}, {DNNL_ARG_DST, memory[2]}};
+    TRY_DONE(failed(dnnl_primitive_execute(e->primitive, stream, 3, args), "multiply"));
+    TRY_DONE(failed(dnnl_stream_wait(stream), "multiply"));
+done:
+    if (stream)
+        dnnl_stream_destroy(stream);
+    for (int i = 0; i < 3; i++)
+        if (memory[i])
+            dnnl_memory_destroy(memory[i]);
+    return status;
+}
+
+/* ---- blocks of C ----------------------------------------------------------------------------------------------------------------------------- */
+
+struct work {
+    struct gemm_cache *cache;
+    const struct gemm_args *args;
+    struct entry full, last;    /* of blocks of the common size, and of the last, smaller one */
+    int64_t block, n_blocks;    /* along m or n */
+    bool along_m;
+    int status[256];
+};
+
+static struct shape shape_of(const struct gemm_args *a, int64_t m, int64_t n)
+{
+    struct shape s;
+    memset(&s, 0, sizeof s);
+    s = (struct shape){m, n, a->k, a->lda, a->ldb, a->ldc, a->trans_a, a->trans_b, a->accumulate, (int)a->dtype_ab, (int)a->dtype_c};
+    return s;
+}
+
+static void run_block(void *context, int64_t i)
+{
+    struct work *w = context;
+    const struct gemm_args *g = w->args;
+    int64_t at = i * w->block, a_at = 0, b_at = 0, c_at = w->along_m ? at * g->ldc : at;
+    if (w->along_m)
+        a_at = g->trans_a ? at : at * g->lda;
+    else
+        b_at = g->trans_b ? at * g->ldb : at;
+    omp_set_num_threads(1);
+    w->status[i] = execute(w->cache, i == w->n_blocks - 1 ? &w->last : &w->full, dtype_at_const(g->a, g->dtype_ab, a_at), dtype_at_const(g->b, g->dtype_ab, b_at),
+                           dtype_at(g->c, g->dtype_c, c_at));
+}
+
+/* Cut the longer side of C into as many blocks as threads, in multiples of 16. */
+static void cut(struct work *w, int n_threads)
+{
+    const struct gemm_args *g = w->args;
+    w->along_m = g->m >= g->n;
+    int64_t side = w->along_m ? g->m : g->n;
+    w->block = ((side + n_threads - 1) / n_threads + 15) / 16 * 16;
+    w->n_blocks = (side + w->block - 1) / w->block;
+    if (g->m * g->n * g->k < 32768) {
+        w->block = side;
+        w->n_blocks = 1;
+    }
+    ASSERT(w->n_blocks <= 256);
+}
+
+static int prepare(struct work *w)
+{
+    const struct gemm_args *g = w->args;
+    int64_t side = w->along_m ? g->m : g->n, rest = side - (w->n_blocks - 1) * w->block;
+    struct shape full = shape_of(g, w->along_m ? w->block : g->m, w->along_m ? g->n : w->block);
+    struct shape last = shape_of(g, w->along_m ? rest : g->m, w->along_m ? g->n : rest);
+    pthread_mutex_lock(&w->cache->lock);
+    int status = find(w->cache, &last, &w->last);
+    if (status == OK && w->n_blocks > 1)
+        status = find(w->cache, &full, &w->full);
+    pthread_mutex_unlock(&w->cache->lock);
+    return status;
+}
+
+int cpu_gemm(struct stream *stream, const struct gemm_args *g)
+{
+    struct cpu *cpu = cpu_of(stream);
+    struct work w = {.cache = cpu->gemm, .args = g};
+    if (g->m == 0 || g->n == 0)
+        return OK;
+    if (g->k == 0)
+        return ref_gemm(stream, g);
+    cut(&w, cpu->gemm->n_threads);
+    TRY(prepare(&w));
+    pool_run(cpu->pool, run_block, &w, w.n_blocks);
+    for (int64_t i = 0; i < w.n_blocks; i++)
+        CHECK(w.status[i] == OK, "a matrix product of %lld x %lld x %lld failed in oneDNN", (long long)g->m, (long long)g->n, (long long)g->k);
+    return OK;
+}

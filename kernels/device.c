@@ -1,0 +1,27 @@
+/* device: allocation with accounting. */
+#include "kernels/device.h"
+
+#include "base/status.h"
+
+int device_alloc(struct device *device, size_t n_bytes, void **out)
+{
+    TRY(device->ops->alloc(device, n_bytes, out));
+    device->bytes_in_use += n_bytes;
+    return OK;
+}
+
+void device_free(struct device *device, void **memory, size_t n_bytes)
+{
+    if (!*memory)
+        return;
+    device->ops->release(device, *memory, n_bytes);
+    device->bytes_in_use -= n_bytes;
+    *memory = NULL;
+}
+
+void device_destroy(struct device **device)
+{
+    if (*device)
+        (*device)->ops->destroy(*device);
+    *device = NULL;
+}

@@ -1,0 +1,111 @@
+/* critic-rm inspect [--verify] PATH: what a run, a checkpoint, a D_sub or a folder of weights holds; --verify checks every checksum. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/safetensors.h"
+#include "base/status.h"
+#include "comm/agree.h"
+#include "dataset/dsub.h"
+#include "launch/command.h"
+#include "trainer/ckpt/checkpoint.h"
+#include "trainer/ckpt/reader.h"
+
+static void print_hash(const char *name, uint64_t hash)
+{
+    char text[HASH_HEX_SIZE];
+    hash_to_hex(hash, text);
+    printf("%-14s %s\n", name, text);
+}
+
+static void print_checkpoint(const char *dir, const struct manifest *m)
+{
+    const struct checkpoint_info *i = &m->info;
+    int64_t n_elems = 0;
+    printf("checkpoint     %s\nstep           %" PRId64 " of %" PRId64 ", epoch %" PRId64 ", %" PRId64 " pairs\n", dir, i->step, i->total_steps, i->epoch, i->pairs);
+    printf("updates        backbone %" PRId64 ", reward head %" PRId64 "\n", i->group_steps[GROUP_BACKBONE], i->group_steps[GROUP_REWARD]);
+    printf("seed           %" PRIu64 "\nreward token   %" PRId64 " %s\n", i->seed, i->reward_token, i->reward_token_text);
+    print_hash("D_sub", i->dsub_hash);
+    print_hash("options", i->options_hash);
+    printf("written by     attempt %s on a mesh of data %d x tensor %d\n", m->attempt, m->data_size, m->tensor_size);
+    for (int t = 0; t < m->n_tensors; t++)
+        n_elems += m->tensor[t].shape[0] * m->tensor[t].shape[1];
+    printf("tensors        %d with %" PRId64 " elements, in %d slices of master, exp_avg and exp_avg_sq\n", m->n_tensors, n_elems, m->n_slices);
+    for (int t = 0; t < m->n_tensors; t++)
+        if (m->tensor[t].n_dims == 2)
+            printf("  %-52s %" PRId64 " x %" PRId64 "\n", m->tensor[t].name, m->tensor[t].shape[0], m->tensor[t].shape[1]);
+        else
+            printf("  %-52s %" PRId64 "\n", m->tensor[t].name, m->tensor[t].shape[0]);
+}
+
+static int inspect_checkpoint(const char *path, bool verify)
+{
+    char dir[1024];
+    struct reader *reader = NULL;
+    TRY(checkpoint_resolve(path, dir, sizeof dir));
+    TRY(reader_open(dir, &reader));
+    print_checkpoint(dir, reader_manifest(reader));
+    int status = verify ? reader_verify(reader) : OK;
+    if (verify && status == OK)
+        printf("verified       every slice has the checksum that the manifest names\n");
+    reader_close(&reader);
+    return status;
+}
+
+static int inspect_dsub(const char *path, bool verify)
+{
+    struct dsub *dsub = NULL;
+    TRY(dsub_open(path, &dsub));
+    printf("D_sub          %s\nmodel          %s\npairs          %" PRId64 "\ncritiques      %" PRId64 "\nfiles          %d\n", path, dsub->meta.model, dsub->n_pairs,
+           dsub->n_critiques, dsub->n_files);
+    print_hash("hash", dsub->hash);
+    dsub_close(&dsub);
+    if (!verify)
+        return OK;
+    TRY(dsub_verify(path));
+    printf("verified       every file has the size and checksum that dsub.json names\n");
+    return OK;
+}
+
+static int inspect_weights(const char *path, bool is_file)
+{
+    static const char *const types[] = {[ST_F32] = "F32", [ST_BF16] = "BF16", [ST_F16] = "F16"};
+    struct safetensors *st = NULL;
+    TRY(is_file ? safetensors_open_file(path, &st) : safetensors_open_folder(path, &st));
+    printf("weights        %s\ntensors        %d\n", path, safetensors_count(st));
+    for (int i = 0; i < safetensors_count(st); i++) {
+        const struct st_tensor *t = safetensors_at(st, i);
+        printf("  %-52s %-5s", t->name, types[t->type]);
+        for (int d = 0; d < t->n_dims; d++)
+            printf("%s%" PRId64, d ? " x " : "", t->shape[d]);
+        printf("\n");
+    }
+    safetensors_close(&st);
+    return OK;
+}
+
+static bool has(const char *folder, const char *name)
+{
+    char path[1200];
+    return path_join(path, sizeof path, folder, name) == OK && file_exists(path);
+}
+
+static int inspect(const struct command *command)
+{
+    CHECK_USAGE(command->argc == 1, "critic-rm inspect [--verify] PATH needs one path");
+    const char *path = command->argv[0], *end = strrchr(path, '.');
+    CHECK(file_exists(path), "there is no %s", path);
+    if (end && strcmp(end, ".safetensors") == 0)
+        return inspect_weights(path, true);
+    if (dsub_is_set(path))
+        return inspect_dsub(path, command->verify);
+    if (has(path, "model.safetensors") || has(path, "model.safetensors.index.json"))
+        return inspect_weights(path, false);
+    if (has(path, "manifest.json") || has(path, "checkpoints"))
+        return inspect_checkpoint(path, command->verify);
+    return FAIL("%s is neither a run, a checkpoint, a D_sub nor a folder of weights", path);
+}
+
+int cmd_inspect(const struct command *command) { return agree_status(command->world, command->world->rank == 0 ? inspect(command) : OK); }

@@ -1,0 +1,367 @@
+/* train: D_sub and a backbone in, checkpoints out; resumes by itself. This file opens things in order and runs the loop; logic is in trainer/. */
+#include <math.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "comm/agree.h"
+#include "comm/host.h"
+#include "comm/stop.h"
+#include "comm/watchdog.h"
+#include "launch/command.h"
+#include "launch/metrics.h"
+#include "launch/progress.h"
+#include "launch/special_tokens.h"
+#include "trainer/ckpt/checkpoint.h"
+#include "trainer/ckpt/load.h"
+#include "trainer/trainer.h"
+
+struct run {
+    const struct command *command;
+    const struct config *config;
+    struct mesh *mesh;
+    struct device *device;
+    struct special_tokens tokens;
+    struct dsub *train_set, *eval_set;
+    struct dsub_view train, eval;
+    struct plan *plan, *capacity_plan, *eval_plan;
+    struct plan_options options, eval_options;
+    struct forest_layout layout;
+    struct heldout heldout;
+    struct trainer *trainer;
+    struct lambda_schedule lambda;
+    int64_t steps_per_epoch, total_steps, first_step;
+    char attempt[ATTEMPT_SIZE];
+    struct metrics metrics;
+    struct progress progress;
+    char *options_text;
+};
+
+/* ---- data ------------------------------------------------------------------------------------------------------------------------------------ */
+
+struct split { int64_t held_out; double fraction; uint64_t seed; };
+
+/* Nested fractions: a pair is used when hash(seed, source) is below the fraction. */
+static bool in_fraction(const struct split *s, const struct dsub *d, int64_t number)
+{
+    uint64_t words[2] = {s->seed, d->lengths.source[number]};
+    return (double)(hash_bytes(words, sizeof words, 0) >> 11) * 0x1p-53 < s->fraction;
+}
+
+static bool keep_train(const void *context, const struct dsub *d, int64_t number)
+{
+    const struct split *s = context;
+    return number < d->n_pairs - s->held_out && (s->fraction >= 1.0 || in_fraction(s, d, number));
+}
+
+static bool keep_eval(const void *context, const struct dsub *d, int64_t number)
+{
+    const struct split *s = context;
+    return number >= d->n_pairs - s->held_out;
+}
+
+static int open_data(struct run *r)
+{
+    const struct config *c = r->config;
+    struct split split = {c->data.eval_last, c->data.fraction, (uint64_t)c->run.seed};
+    CHECK_USAGE(*c->data.train, "data.train is not set: name a D_sub folder made by import");
+    CHECK_USAGE(!*c->data.eval || c->data.eval_last == 0, "data.eval and data.eval_last are both set: choose one");
+    TRY(dsub_open(c->data.train, &r->train_set));
+    CHECK_USAGE(c->data.eval_last < r->train_set->n_pairs, "data.eval_last %lld leaves nothing of the %lld pairs of %s to train on", (long long)c->data.eval_last,
+                (long long)r->train_set->n_pairs, c->data.train);
+    TRY(dsub_view_make(r->train_set, keep_train, &split, &r->train));
+    CHECK_USAGE(r->train.n_pairs > 0, "data.fraction %g leaves no pair of %s", c->data.fraction, c->data.train);
+    if (*c->data.eval) {
+        TRY(dsub_open(c->data.eval, &r->eval_set));
+        split.held_out = r->eval_set->n_pairs;
+    }
+    TRY(dsub_view_make(r->eval_set ? r->eval_set : r->train_set, keep_eval, &split, &r->eval));
+    return special_tokens_check(&r->tokens, r->train_set);
+}
+
+/* ---- plans ----------------------------------------------------------------------------------------------------------------------------------- */
+
+static double lambda_of(const void *context, int64_t step) { return lambda_at(context, step); }
+
+static int make_options(struct run *r)
+{
+    const struct config *c = r->config;
+    struct model_config model;
+    TRY(model_config_read(c->backbone.path, &model));
+    r->options = (struct plan_options){
+        .seed = (uint64_t)c->run.seed, .mode = c->objective.mode, .pairing = c->objective.pairing, .critique_norm = c->objective.critique_norm,
+        .pairs_per_step = c->objective.pairs_per_step, .epochs = c->objective.epochs, .micro_batch_tokens = c->mesh.micro_batch_tokens,
+        .max_path_tokens = c->data.max_path_tokens, .data_size = r->mesh->data->size, .row_multiple = r->mesh->tensor->size,
+        .lead_in = c->objective.mode == MODE_REWARD_ONLY ? r->train_set->meta.n_lead_in : 0, .share_prefix = c->data.share_prefix,
+        .token_cost = 6 * model_linear_weights(&model), .attention_cost = (int64_t)12 * model.layers * model.heads * model.head_dim,
+        .lambda = lambda_of, .lambda_context = &r->lambda,
+    };
+    r->layout = (struct forest_layout){(uint32_t)r->tokens.reward, c->data.share_prefix, r->mesh->tensor->size};
+    r->eval_options = r->options;
+    r->eval_options.pairing = PAIRING_ZIP;
+    r->eval_options.pairs_per_step = c->objective.pairs_per_step > r->mesh->data->size ? c->objective.pairs_per_step : r->mesh->data->size;
+    return OK;
+}
+
+static int make_plans(struct run *r)
+{
+    TRY(make_options(r));
+    TRY(plan_create(&r->train.lengths, &r->options, &r->plan));
+    r->steps_per_epoch = plan_steps_per_epoch(r->plan);
+    r->total_steps = r->steps_per_epoch * r->config->objective.epochs;
+    TRY(lambda_schedule_make(r->config, r->steps_per_epoch, &r->lambda));
+    if (r->eval.n_pairs == 0)
+        return OK;
+    TRY(plan_create(&r->eval.lengths, &r->eval_options, &r->eval_plan));
+    r->heldout = (struct heldout){&r->eval, r->eval_plan, r->eval_options, r->layout, r->eval_options.pairs_per_step};
+    return OK;
+}
+
+static int capacity_of(struct run *r, struct trainer_capacity *out)
+{
+    struct plan_capacity most;
+    TRY(plan_capacity(r->plan, &most));
+    if (r->eval_plan)
+        TRY(heldout_capacity(&r->heldout, &most));
+    *out = (struct trainer_capacity){most.rows, most.predictions, most.rewards, most.comparisons, r->config->data.max_path_tokens};
+    return OK;
+}
+
+/* ---- trainer --------------------------------------------------------------------------------------------------------------------------------- */
+
+static void print_memory(const struct trainer_bytes *b)
+{
+    const double g = 0x1p-20;
+    log_info("memory per rank: weights %.1f MiB, gradients %.1f, optimizer %.1f, activations %.1f, heads %.1f: %.1f MiB together", (double)b->weights * g, (double)b->gradients * g,
+             (double)b->optimizer * g, (double)b->activations * g, (double)b->heads * g,
+             (double)(b->weights + b->gradients + b->optimizer + b->activations + b->heads) * g);
+}
+
+static int cores_here(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+static int open_device(struct run *r)
+{
+    static const char *const isa[] = {"auto", "avx512", "avx2", "scalar"};
+    struct host_place host;
+    TRY(comm_host(r->command->world, &host));
+    struct device_options options = {(int)r->config->device.threads, isa[r->config->device.isa]};
+    if (options.n_threads == 0) {
+        int share = cores_here() / host.ranks_on_host;
+        options.n_threads = share > 0 ? share : 1;
+    }
+    return device_cpu_create(&options, &r->device);
+}
+
+static int open_trainer(struct run *r)
+{
+    struct trainer_capacity capacity;
+    struct trainer_bytes bytes;
+    TRY(capacity_of(r, &capacity));
+    TRY(trainer_create(r->config, r->mesh, r->device, &capacity, r->steps_per_epoch, &r->trainer));
+    trainer_count(r->config, &r->trainer->model, r->trainer->table, r->mesh->data->size, r->mesh->tensor->size, &capacity, &bytes);
+    print_memory(&bytes);
+    return OK;
+}
+
+static int check_resumed(struct run *r, const struct checkpoint_info *info)
+{
+    struct config saved;
+    char was[OPTION_TEXT_SIZE], is[OPTION_TEXT_SIZE];
+    memset(&saved, 0, sizeof saved);
+    options_default(config_options(), &saved);
+    TRY(options_parse_yaml(config_options(), info->options, strlen(info->options), "the checkpoint's options", &saved));
+    const struct option *o = options_difference(config_options(), &saved, r->config, was, is);
+    CHECK_USAGE(!o, "%s.%s was %s when this run began and is %s now, which changes the numbers: set it back, or choose another run.dir", o->section, o->key, was, is);
+    CHECK(info->dsub_hash == r->train_set->hash, "%s is not the set this run began with: give it back, or choose another run.dir", r->config->data.train);
+    r->first_step = info->step;
+    r->trainer->reward_updates = info->group_steps[GROUP_REWARD];
+    return OK;
+}
+
+static int resume(struct run *r, const char *dir)
+{
+    struct checkpoint_info info = {0};
+    TRY(checkpoint_load(dir, r->trainer->store, &info));
+    int status = check_resumed(r, &info);
+    checkpoint_info_clear(&info);
+    if (status == OK)
+        log_info("resuming from %s", dir);
+    return agree_status(r->mesh->world, status);
+}
+
+static int load_or_resume(struct run *r)
+{
+    char dir[2048];
+    bool found;
+    TRY(checkpoint_begin(r->config->run.dir, r->mesh->world, r->attempt));
+    TRY(checkpoint_find_latest(r->config->run.dir, r->mesh->world, dir, sizeof dir, &found));
+    if (found)
+        return resume(r, dir);
+    struct load_options load = {.folder = r->config->backbone.init == BACKBONE_RANDOM ? NULL : r->config->backbone.path, .seed = (uint64_t)r->config->run.seed,
+                                .reward_token = r->tokens.reward, .copy_of = r->tokens.end_of_turn};
+    return load_weights(&load, r->trainer->store, NULL);
+}
+
+/* ---- loop ------------------------------------------------------------------------------------------------------------------------------------ */
+
+static int save(struct run *r, int64_t step)
+{
+    struct checkpoint_info info = {
+        .step = step, .epoch = step / r->steps_per_epoch, .total_steps = r->steps_per_epoch, .pairs = r->train.n_pairs, .dsub_hash = r->train_set->hash,
+        .seed = (uint64_t)r->config->run.seed, .options_hash = options_hash(config_options(), r->config), .group_steps = {step, r->trainer->reward_updates},
+        .reward_token = r->tokens.reward, .options = r->options_text,
+    };
+    snprintf(info.reward_token_text, sizeof info.reward_token_text, "%s", r->tokens.reward_text);
+    watchdog_phase("checkpoint");
+    TRY(checkpoint_save(r->config->run.dir, r->attempt, &info, r->trainer->store));
+    return checkpoint_prune(r->config->run.dir, r->mesh->world, r->config->checkpoint.keep);
+}
+
+static int evaluate(struct run *r, int64_t step)
+{
+    struct heldout_result result;
+    if (!r->eval_plan)
+        return OK;
+    TRY(heldout_evaluate(r->trainer, &r->heldout, r->trainer->reward_updates > 0, NULL, &result));
+    if (r->command->world->rank != 0)
+        return OK;
+    progress_eval(&r->progress, &result);
+    return metrics_eval(&r->metrics, step, &result);
+}
+
+static int note_step(struct run *r, const struct step_result *result, double seconds, double wait_seconds)
+{
+    int64_t bytes = (int64_t)r->device->bytes_in_use;
+    TRY(all_reduce(r->mesh->world, &bytes, 1, COMM_I64, COMM_MAX, NULL));
+    if (r->command->world->rank != 0)
+        return OK;
+    struct metrics_timing timing = {seconds, wait_seconds, NAN, (size_t)bytes};
+    if (r->config->device.peak_tflops > 0.0) {
+        const struct step_result *s = result;
+        double flop = (double)r->options.token_cost * (double)s->tokens;
+        timing.mfu = flop / seconds / (r->config->device.peak_tflops * 1e12 * r->mesh->world->size);
+    }
+    progress_step(&r->progress, result, seconds);
+    return metrics_step(&r->metrics, result, &timing);
+}
+
+static bool due(int64_t every, int64_t done) { return every > 0 && done % every == 0; }
+
+/* What follows a finished step: evaluation, checkpoint, stop. *stop: leave the loop with status 3. */
+static int after_step(struct run *r, int64_t done, bool *stop)
+{
+    bool last = done == r->total_steps, signalled;
+    int64_t eval_every = r->config->log.eval_every ? r->config->log.eval_every : r->steps_per_epoch;
+    TRY(stop_requested(r->mesh->world, &signalled));
+    *stop = !last && (signalled || done == r->config->checkpoint.stop_after);
+    if (last || due(eval_every, done))
+        TRY(evaluate(r, done - 1));
+    if (last || *stop || due(r->config->checkpoint.every, done))
+        TRY(save(r, done));
+    return OK;
+}
+
+static int loop(struct run *r, struct data_stream *stream)
+{
+    bool stop = false;
+    for (int64_t step = r->first_step; step < r->total_steps && !stop; step++) {
+        const struct step_batch *batch;
+        struct step_result result;
+        double start_s = clock_s();
+        TRY(data_stream_next(stream, &batch));
+        TRY(train_step(r->trainer, batch, &result));
+        TRY(note_step(r, &result, clock_s() - start_s, batch->wait_seconds));
+        TRY(after_step(r, step + 1, &stop));
+    }
+    return stop ? STOPPED : OK;
+}
+
+static int begin_files(struct run *r)
+{
+    char path[2048];
+    TRY(options_write_yaml(config_options(), r->config, &r->options_text));
+    if (r->command->world->rank != 0)
+        return OK;
+    TRY(path_join(path, sizeof path, r->config->run.dir, "config.yaml"));
+    TRY(file_write_atomic(path, r->options_text, strlen(r->options_text)));
+    TRY(metrics_open(r->config->run.dir, r->first_step, &r->metrics));
+    progress_begin(&r->progress, r->config->log.every, r->first_step, r->total_steps);
+    return OK;
+}
+
+static int train(struct run *r)
+{
+    struct data_stream *stream;
+    TRY(agree_status(r->command->world, begin_files(r)));
+    if (r->first_step >= r->total_steps) {
+        log_info("the run is complete: %lld steps; train in another run.dir, or export this one", (long long)r->total_steps);
+        return OK;
+    }
+    TRY(data_stream_open(&r->train, r->plan, &r->options, &r->layout, r->mesh->data->rank, r->first_step, r->total_steps, &stream));
+    int status = loop(r, stream);
+    data_stream_close(&stream);
+    if (r->command->world->rank == 0)
+        progress_end(&r->progress);
+    if (status == STOPPED)
+        log_info("stopped on request, state saved: the same command goes on");
+    return status;
+}
+
+static int open_run(struct run *r)
+{
+    const struct config *c = r->config;
+    TRY(mesh_create(r->command->world, (int)c->mesh.data, (int)c->mesh.tensor, c->mesh.allow_split, &r->mesh));
+    int status = special_tokens_read(c, &r->tokens);
+    if (status == OK)
+        status = open_data(r);
+    if (status == OK)
+        status = make_plans(r);
+    TRY(agree_status(r->mesh->world, status));
+    TRY(agree_equal(r->mesh->world, r->train_set->hash, "the training set"));
+    TRY(agree_status(r->mesh->world, open_device(r)));
+    TRY(agree_status(r->mesh->world, open_trainer(r)));
+    if (r->command->world->rank == 0)
+        status = dir_make(c->run.dir);
+    TRY(agree_status(r->mesh->world, status));
+    log_info("%lld pairs, %lld held out; %lld steps in %lld epochs; mesh %d data x %d tensor, %d threads a rank", (long long)r->train.n_pairs, (long long)r->eval.n_pairs,
+             (long long)r->total_steps, (long long)c->objective.epochs, r->mesh->data->size, r->mesh->tensor->size, r->device->n_threads);
+    return load_or_resume(r);
+}
+
+static void close_run(struct run *r)
+{
+    metrics_close(&r->metrics);
+    trainer_destroy(&r->trainer);
+    device_destroy(&r->device);
+    plan_free(&r->plan);
+    plan_free(&r->eval_plan);
+    dsub_view_free(&r->train);
+    dsub_view_free(&r->eval);
+    dsub_close(&r->train_set);
+    dsub_close(&r->eval_set);
+    mesh_destroy(&r->mesh);
+    free(r->options_text);
+}
+
+int cmd_train(const struct command *command)
+{
+    struct run run = {.command = command, .config = &command->config};
+    CHECK_USAGE(command->argc == 0, "train takes no argument '%s': everything is in the config", command->argv[0]);
+    CHECK_USAGE(*command->config.backbone.path, "backbone.path is not set: name a Hugging Face folder");
+    stop_on_signals();
+    TRY(watchdog_start((int)command->config.device.watchdog_seconds, command->world->rank));
+    int status = open_run(&run);
+    if (status == OK)
+        status = train(&run);
+    watchdog_stop();
+    close_run(&run);
+    return status;
+}

@@ -1,0 +1,123 @@
+/* main: find the command, read the config on rank 0, run, print the one failure. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "comm/agree.h"
+#include "launch/command.h"
+
+static const struct { const char *name; int (*run)(const struct command *); const char *usage, *what; } commands[] = {
+    {"train", cmd_train, "[--dry-run]", "train a reward model; resumes by itself (run.dir)"},
+    {"export", cmd_export, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
+    {"inspect", cmd_inspect, "[--verify] PATH", "what a checkpoint or D_sub holds; --verify checks every checksum"},
+};
+enum { N_COMMANDS = sizeof commands / sizeof *commands };
+
+static void usage(FILE *out)
+{
+    fprintf(out, "critic-rm COMMAND [--config FILE] [--set section.key=value]... [arguments]\n\n");
+    for (int i = 0; i < N_COMMANDS; i++)
+        fprintf(out, "  %-8s %-26s %s\n", commands[i].name, commands[i].usage, commands[i].what);
+    fprintf(out, "\ncritic-rm COMMAND --help lists every key with default, bounds and meaning.\nStatus: 0 done, 1 failed, 2 wrong usage or config, 3 stopped on request with its state saved.\n");
+}
+
+static int find_command(const char *name)
+{
+    for (int i = 0; i < N_COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return i;
+    return -1;
+}
+
+struct arguments { const char *config; char **sets; int n_sets; bool help; };
+
+/* Options out, positional arguments stay in command->argv. */
+static int parse_arguments(int argc, char **argv, struct arguments *a, struct command *command)
+{
+    for (int i = 2; i < argc; i++) {
+        bool takes_value = strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--set") == 0;
+        CHECK_USAGE(!takes_value || i + 1 < argc, "%s needs a value", argv[i]);
+        if (strcmp(argv[i], "--config") == 0)
+            a->config = argv[++i];
+        else if (strcmp(argv[i], "--set") == 0)
+            a->sets[a->n_sets++] = argv[++i];
+        else if (strcmp(argv[i], "--help") == 0)
+            a->help = true;
+        else if (strcmp(argv[i], "--dry-run") == 0)
+            command->dry_run = true;
+        else if (strcmp(argv[i], "--verify") == 0)
+            command->verify = true;
+        else if (argv[i][0] == '-' && argv[i][1])
+            return FAIL_USAGE("there is no option %.64s; see critic-rm %s --help", argv[i], argv[1]);
+        else
+            command->argv[command->argc++] = argv[i];
+    }
+    return OK;
+}
+
+/* Rank 0 reads and checks; the others receive. */
+static int share_config(struct command *command, const struct arguments *a)
+{
+    int status = OK;
+    if (command->world->rank == 0)
+        status = config_load(a->config, a->sets, a->n_sets, &command->config);
+    TRY(agree_status(command->world, status));
+    return broadcast(command->world, &command->config, (int64_t)sizeof command->config, COMM_U8, 0, NULL);
+}
+
+static int run(int argc, char **argv, struct command *command, struct arguments *a)
+{
+    if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        if (command->world->rank == 0)
+            usage(argc < 2 ? stderr : stdout);
+        return argc < 2 ? USAGE : OK;
+    }
+    int index = find_command(argv[1]);
+    CHECK_USAGE(index >= 0, "there is no command %.64s; critic-rm --help lists them", argv[1]);
+    TRY(parse_arguments(argc, argv, a, command));
+    if (a->help) {
+        if (command->world->rank == 0) {
+            printf("critic-rm %s [--config FILE] [--set section.key=value]... %s\n  %s\n", commands[index].name, commands[index].usage, commands[index].what);
+            options_help(config_options(), stdout);
+        }
+        return OK;
+    }
+    TRY(share_config(command, a));
+    return commands[index].run(command);
+}
+
+/* Once: a shared failure by rank 0. One of this rank alone ends the others, which wait for it in some collective; where all ranks fail alike and alone, rank 0
+ * comes first and its abort ends the rest. */
+static void report(struct comm *world, int status)
+{
+    bool shared = trace_is_shared();
+    if (world->rank != 0 && !shared)
+        sleep(2);
+    if (world->rank == 0 || !shared)
+        fprintf(stderr, "critic-rm: %s\n", trace_sentence());
+    if (!shared && world->size > 1)
+        comm_mpi_abort(world, status);
+}
+
+int main(int argc, char **argv)
+{
+    struct command *command = calloc(1, sizeof *command);
+    struct arguments arguments = {.sets = calloc((size_t)argc + 1, sizeof(char *))};
+    if (!command || !arguments.sets)
+        return 1;
+    command->argv = calloc((size_t)argc + 1, sizeof(char *));
+    if (!command->argv || comm_mpi_start(&argc, &argv, &command->world) != OK)
+        return 1;
+    log_quiet(command->world->rank != 0);
+    int status = run(argc, argv, command, &arguments);
+    if (status != OK && status != STOPPED && *trace_sentence())
+        report(command->world, status);
+    comm_mpi_stop(&command->world);
+    free(arguments.sets);
+    free(command->argv);
+    free(command);
+    return status;
+}

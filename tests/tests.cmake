@@ -1,0 +1,46 @@
+# Every tests/<label>/test_*.c is a program with label <label>. Programs of label mpi run once for each number in their first
+# line, e.g. "// ranks: 1 2 4"; so does a golden test that has such a line.
+pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+set(CRITIC_RM_TEST_DATA ${CMAKE_SOURCE_DIR}/../shared/data CACHE PATH "folder of real data for tests")
+
+# What tests share: random values and forests, finite differences.
+room(test_tools GLOB tests/tools/*.c LINK base PkgConfig::CMOCKA)
+
+function(test_program LABEL SOURCE)
+  get_filename_component(name ${SOURCE} NAME_WE)
+  add_executable(${name} ${SOURCE})
+  target_link_libraries(${name} PRIVATE command test_tools PkgConfig::CMOCKA)
+  target_compile_definitions(${name} PRIVATE TEST_SOURCE_DIR="${CMAKE_SOURCE_DIR}" TEST_PROGRAM="$<TARGET_FILE:critic-rm>")
+  file(STRINGS ${SOURCE} first LIMIT_COUNT 1)
+  string(REGEX MATCH "ranks: ([0-9 ]+)" _ "${first}")
+  if(CMAKE_MATCH_1)
+    separate_arguments(ranks UNIX_COMMAND "${CMAKE_MATCH_1}")
+    foreach(n ${ranks})
+      add_test(NAME ${LABEL}.${name}.np${n} COMMAND ${CMAKE_SOURCE_DIR}/tests/tools/mpirun.sh ${n} $<TARGET_FILE:${name}>)
+      set_tests_properties(${LABEL}.${name}.np${n} PROPERTIES LABELS ${LABEL} TIMEOUT 300 PROCESSORS 2
+        ENVIRONMENT "CRITIC_RM_TEST_DATA=${CRITIC_RM_TEST_DATA}" SKIP_RETURN_CODE 77)
+    endforeach()
+  else()
+    add_test(NAME ${LABEL}.${name} COMMAND ${name})
+    set_tests_properties(${LABEL}.${name} PROPERTIES LABELS ${LABEL} TIMEOUT 300
+      ENVIRONMENT "CRITIC_RM_TEST_DATA=${CRITIC_RM_TEST_DATA}" SKIP_RETURN_CODE 77)
+  endif()
+endfunction()
+
+foreach(label unit mpi golden)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${label}/test_*.c)
+  foreach(source ${sources})
+    test_program(${label} ${source})
+  endforeach()
+endforeach()
+
+# Fuzzers: cmake -DCMAKE_C_COMPILER=clang -DCRITIC_RM_FUZZ=ON -DCRITIC_RM_SANITIZE=address,undefined; run as fuzz_NAME FOLDER.
+if(CRITIC_RM_FUZZ)
+  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
+  foreach(source ${sources})
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} ${source})
+    target_link_libraries(${name} PRIVATE command)
+    target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  endforeach()
+endif()

@@ -1,0 +1,11 @@
+/* export_config: the small files of an export: config.json, the tokenizer's files, the chat template. */
+#ifndef TRAINER_CKPT_EXPORT_CONFIG_H
+#define TRAINER_CKPT_EXPORT_CONFIG_H
+
+#include "trainer/ckpt/export.h"
+#include "trainer/ckpt/manifest.h"
+
+/* Writes them to options->out; config.json last. */
+int export_texts(const struct export_options *options, const struct checkpoint_info *info);
+
+#endif

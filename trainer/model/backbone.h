@@ -1,0 +1,43 @@
+/* backbone: the Llama family's forward and backward over a forest, tensor parallel with sequence parallelism for norms and residuals (arXiv 2205.05198).
+ *
+ * Shape letters: T rows of the forest, S = T / tensor.size local rows (rows [rank S, (rank+1) S)), C hidden, Q = local query heads x D, K = local key/value
+ * heads x D, F = local feed-forward width. Suffix _SC: this rank's rows; _TC: all rows.
+ *
+ * A layer keeps what its backward needs (struct layer_memory in backbone.c). With recompute only the layer's input is kept, and the layer is run again in the
+ * backward. Either way the numbers are the same bits.
+ */
+#ifndef TRAINER_MODEL_BACKBONE_H
+#define TRAINER_MODEL_BACKBONE_H
+
+#include "dataset/forest.h"
+#include "trainer/model/attention_plan.h"
+#include "trainer/model/model_config.h"
+#include "trainer/model/store.h"
+
+struct backbone;
+
+struct backbone_options {
+    int64_t max_rows;           /* of a forest, a multiple of the tensor axis */
+    int64_t max_positions;
+    bool recompute;             /* per layer */
+    bool with_backward;
+};
+
+/* Bytes of activations and working memory per rank. */
+size_t backbone_bytes(const struct model_config *model, const struct backbone_options *options, enum dtype dtype, int tensor_size);
+
+/* model and store must outlive it. Fails when memory does not suffice. */
+int backbone_create(const struct model_config *model, struct store *store, const struct backbone_options *options, struct backbone **out);
+void backbone_destroy(struct backbone **backbone);
+
+/* Hidden states after the final norm, of all rows: *hidden_TC in the run's dtype, owned by the backbone, valid until the backward or the next forward.
+ * Collective over tensor. An empty forest does nothing. */
+int backbone_forward(struct backbone *backbone, const struct forest *forest, const void **hidden_TC);
+
+/* A zeroed gradient of hidden_TC to be filled; each tensor rank holds a part, their sum is the gradient. */
+int backbone_hidden_grad(struct backbone *backbone, void **dhidden_TC);
+
+/* Adds to the store's gradients. After backbone_forward of the same forest, with the gradient filled. Collective over tensor. */
+int backbone_backward(struct backbone *backbone, const struct forest *forest);
+
+#endif

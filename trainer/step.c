@@ -1,0 +1,71 @@
+/* step: micro-batches forward and backward, gradients summed over the mesh, one update.
+ *
+ *   for each micro-batch      forest -> hidden states -> losses and their gradient -> gradients of the weights (+=)
+ *   reduce                    over copies on the tensor axis, then reduce-scatter over the data axis
+ *   norm, clip, update        both groups under one norm; the reward head only where lambda < 1
+ *   gather                    new weights to every data rank
+ */
+#include "trainer/step.h"
+
+#include <math.h>
+
+#include "comm/watchdog.h"
+
+static int micro_batch(struct trainer *t, const struct forest *forest, double lambda)
+{
+    const void *hidden_TC;
+    void *dhidden_TC;
+    if (forest->n_rows == 0)
+        return OK;
+    TRY(backbone_forward(t->backbone, forest, &hidden_TC));
+    TRY(backbone_hidden_grad(t->backbone, &dhidden_TC));
+    TRY(heads_run(t->heads, forest, hidden_TC, dhidden_TC, lambda));
+    return backbone_backward(t->backbone, forest);
+}
+
+/* Sums over the data axis; every rank gets the same numbers. Weights were normalised by the plan, so sums are the step's losses. */
+static int sum_losses(struct trainer *t, struct loss_sums *out)
+{
+    TRY(heads_sums(t->heads, out));
+    return all_reduce(t->mesh->data, out, 4, COMM_F64, COMM_SUM, &t->device->stream);
+}
+
+static int fill_result(const struct step_batch *batch, double lambda, const struct loss_sums *sums, struct step_result *r)
+{
+    bool critique = batch->n_targets > 0, reward = batch->n_comparisons > 0;
+    *r = (struct step_result){
+        .step = batch->step, .epoch = batch->epoch, .lambda = lambda,
+        .critique_loss = critique ? sums->critique : NAN,
+        .reward_loss = reward ? sums->reward : NAN,
+        .reward_accuracy = reward ? sums->correct : NAN,
+        .reward_margin = reward ? sums->margin : NAN,
+        .loss = (critique ? lambda * sums->critique : 0.0) + (reward ? (1.0 - lambda) * sums->reward : 0.0),
+        .tokens = batch->tokens, .tokens_unshared = batch->tokens_unshared, .n_pairs = batch->n_pairs,
+    };
+    CHECK(isfinite(r->loss), "step %lld: the loss is not finite; nothing was updated. Look at the weights and the learning rate, then resume from the last checkpoint", (long long)batch->step);
+    return OK;
+}
+
+int train_step(struct trainer *t, const struct step_batch *batch, struct step_result *result)
+{
+    struct loss_sums sums;
+    double lambda = lambda_at(&t->lambda, batch->step);
+    watchdog_phase("step");
+    TRY(store_zero_grads(t->store));
+    TRY(heads_reset(t->heads));
+    for (int i = 0; i < batch->n_micro_batches; i++)
+        TRY(micro_batch(t, &batch->forest[i], lambda));
+    TRY(sum_losses(t, &sums));
+    TRY(fill_result(batch, lambda, &sums, result));
+
+    struct group_step group[2] = {
+        [GROUP_BACKBONE] = {true, lr_at(&t->lr, batch->step, batch->step), batch->step},
+        [GROUP_REWARD] = {lambda < 1.0, lr_at(&t->reward_lr, t->reward_updates, batch->step), t->reward_updates},
+    };
+    result->lr = group[GROUP_BACKBONE].lr;
+    TRY(optimizer_reduce(t->optimizer));
+    TRY(optimizer_norm(t->optimizer, batch->step, &result->grad_norm));
+    TRY(optimizer_update(t->optimizer, result->grad_norm, group));
+    t->reward_updates += group[GROUP_REWARD].active;
+    return OK;
+}

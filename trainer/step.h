@@ -1,0 +1,37 @@
+/* step: one optimizer step, from a planned batch to new weights. Read step.c first. */
+#ifndef TRAINER_STEP_H
+#define TRAINER_STEP_H
+
+#include "dataset/stream.h"
+#include "trainer/loss/heads.h"
+#include "trainer/loss/lambda.h"
+#include "trainer/model/backbone.h"
+#include "trainer/optim/optimizer.h"
+
+/* All that training works on. Owned by trainer.c. */
+struct trainer {
+    const struct config *config;
+    struct mesh *mesh;
+    struct device *device;
+    struct model_config model;
+    struct param_table *table;
+    struct store *store;
+    struct backbone *backbone;
+    struct heads *heads;
+    struct optimizer *optimizer;
+    struct lambda_schedule lambda;
+    struct lr_schedule lr, reward_lr;
+    int64_t reward_updates;     /* of the reward head's group so far */
+};
+
+/* What a metrics line says of a step; NAN where nothing was computed. */
+struct step_result {
+    int64_t step, epoch;
+    double lambda, loss, critique_loss, reward_loss, reward_accuracy, reward_margin, grad_norm, lr;
+    int64_t tokens, tokens_unshared, n_pairs;
+};
+
+/* Collective over the world. A loss or gradient that is not finite is FAILED on all ranks before any update. */
+int train_step(struct trainer *trainer, const struct step_batch *batch, struct step_result *result);
+
+#endif
