@@ -32,8 +32,8 @@ void trace_share(void);
 
 _Noreturn void assert_failed(const char *file, int line, const char *what);
 
-#define FAIL(...) fail_at(__FILE__, __LINE__, FAILED, __VA_ARGS__)
-#define FAIL_USAGE(...) fail_at(__FILE__, __LINE__, USAGE, __VA_ARGS__)
+#define FAIL(...) (fail_at(__FILE__, __LINE__, FAILED, __VA_ARGS__), FAILED)
+#define FAIL_USAGE(...) (fail_at(__FILE__, __LINE__, USAGE, __VA_ARGS__), USAGE)
 #define TRY(call) do { int try_ = (call); if (try_ != OK) return try_; } while (0)
 #define CHECK(cond, ...) do { if (!(cond)) return FAIL(__VA_ARGS__); } while (0)
 #define CHECK_USAGE(cond, ...) do { if (!(cond)) return FAIL_USAGE(__VA_ARGS__); } while (0)

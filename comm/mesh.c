@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "comm/agree.h"
 #include "comm/host.h"
 #include "comm/mesh_order.h"
 
@@ -33,7 +34,7 @@ int mesh_create(struct comm *world, int data, int tensor, bool allow_split, stru
     int status = OK, place = 0;
     struct host_place host;
     TRY(comm_host(world, &host));
-    TRY(order_of(world, &data, tensor, allow_split, host.host, &place));
+    TRY(agree_status(world, order_of(world, &data, tensor, allow_split, host.host, &place)));
     struct mesh *mesh = calloc(1, sizeof *mesh);
     CHECK(mesh, "out of memory for the mesh");
     mesh->n_hosts = host.n_hosts;

@@ -94,8 +94,8 @@ static int run(int argc, char **argv, struct command *command, struct arguments 
 static void report(struct comm *world, int status)
 {
     bool shared = trace_is_shared();
-    if (world->rank != 0 && !shared)
-        sleep(2);
+    for (unsigned left = world->rank != 0 && !shared ? 2 : 0; left > 0;)     /* a signal ends a sleep early */
+        left = sleep(left);
     if (world->rank == 0 || !shared)
         fprintf(stderr, "critic-rm: %s\n", trace_sentence());
     if (!shared && world->size > 1)

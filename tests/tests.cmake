@@ -44,3 +44,16 @@ if(CRITIC_RM_FUZZ)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
   endforeach()
 endif()
+
+# Programs that shell tests call, and the shell tests: tests/<label>/test_*.sh.
+add_executable(tiny_folder tests/programs/tiny_folder.c)
+target_link_libraries(tiny_folder PRIVATE test_tools command)
+foreach(label unit mpi golden slow)
+  file(GLOB scripts CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${label}/test_*.sh)
+  foreach(script ${scripts})
+    get_filename_component(name ${script} NAME_WE)
+    add_test(NAME ${label}.${name}.sh COMMAND bash ${script})
+    set_tests_properties(${label}.${name}.sh PROPERTIES LABELS ${label} TIMEOUT 900 PROCESSORS 2 SKIP_RETURN_CODE 77 ENVIRONMENT
+      "CRITIC_RM_TEST_DATA=${CRITIC_RM_TEST_DATA};CRITIC_RM=$<TARGET_FILE:critic-rm>;TINY_FOLDER=$<TARGET_FILE:tiny_folder>;TOOLS=${CMAKE_SOURCE_DIR}/tests/tools;SOURCE=${CMAKE_SOURCE_DIR}")
+  endforeach()
+endforeach()

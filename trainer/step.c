@@ -46,16 +46,23 @@ static int fill_result(const struct step_batch *batch, double lambda, const stru
     return OK;
 }
 
+int train_gradients(struct trainer *t, const struct step_batch *batch, struct loss_sums *sums)
+{
+    double lambda = lambda_at(&t->lambda, batch->step);
+    TRY(store_zero_grads(t->store));
+    TRY(heads_reset(t->heads));
+    for (int i = 0; i < batch->n_micro_batches; i++)
+        TRY(micro_batch(t, &batch->forest[i], lambda));
+    TRY(sum_losses(t, sums));
+    return optimizer_reduce(t->optimizer);
+}
+
 int train_step(struct trainer *t, const struct step_batch *batch, struct step_result *result)
 {
     struct loss_sums sums;
     double lambda = lambda_at(&t->lambda, batch->step);
     watchdog_phase("step");
-    TRY(store_zero_grads(t->store));
-    TRY(heads_reset(t->heads));
-    for (int i = 0; i < batch->n_micro_batches; i++)
-        TRY(micro_batch(t, &batch->forest[i], lambda));
-    TRY(sum_losses(t, &sums));
+    TRY(train_gradients(t, batch, &sums));
     TRY(fill_result(batch, lambda, &sums, result));
 
     struct group_step group[2] = {
@@ -63,7 +70,6 @@ int train_step(struct trainer *t, const struct step_batch *batch, struct step_re
         [GROUP_REWARD] = {lambda < 1.0, lr_at(&t->reward_lr, t->reward_updates, batch->step), t->reward_updates},
     };
     result->lr = group[GROUP_BACKBONE].lr;
-    TRY(optimizer_reduce(t->optimizer));
     TRY(optimizer_norm(t->optimizer, batch->step, &result->grad_norm));
     TRY(optimizer_update(t->optimizer, result->grad_norm, group));
     t->reward_updates += group[GROUP_REWARD].active;

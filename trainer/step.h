@@ -31,6 +31,9 @@ struct step_result {
     int64_t tokens, tokens_unshared, n_pairs;
 };
 
+/* The first half: losses, and the step's gradients summed over the mesh in the owned chunks of the store. Collective over the world. */
+int train_gradients(struct trainer *trainer, const struct step_batch *batch, struct loss_sums *sums);
+
 /* Collective over the world. A loss or gradient that is not finite is FAILED on all ranks before any update. */
 int train_step(struct trainer *trainer, const struct step_batch *batch, struct step_result *result);
 

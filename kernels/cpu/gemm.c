@@ -12,17 +12,19 @@
 extern void omp_set_num_threads(int n);
 
 struct shape { int64_t m, n, k, lda, ldb, ldc; int trans_a, trans_b, accumulate, dtype_ab, dtype_c; };
-struct entry { struct shape shape; dnnl_primitive_t primitive; dnnl_memory_desc_t a, b, c; };
+struct entry { struct shape shape; dnnl_primitive_t primitive; dnnl_memory_desc_t a, b, c, scratch; };
 
+enum { MAX_CACHED = 4096, MAX_BLOCKS = 256 };
+
+/* scratch: oneDNN's working memory, one per block of a product: left to itself it would share one between the threads. */
 struct gemm_cache {
     dnnl_engine_t engine;
     pthread_mutex_t lock;
     struct entry *entry;
     int n, max;
     int n_threads;
+    struct { void *memory; size_t n_bytes; } scratch[MAX_BLOCKS];
 };
-
-enum { MAX_CACHED = 4096 };
 
 static int failed(dnnl_status_t status, const char *what)
 {
@@ -57,6 +59,8 @@ void cpu_gemm_close(struct cpu *cpu)
     if (g->engine)
         dnnl_engine_destroy(g->engine);
     pthread_mutex_destroy(&g->lock);
+    for (int i = 0; i < MAX_BLOCKS; i++)
+        free(g->scratch[i].memory);
     free(g->entry);
     free(g);
     cpu->gemm = NULL;
@@ -85,6 +89,7 @@ static int make_primitive(struct gemm_cache *g, const struct shape *s, struct en
     TRY(describe(&e->c, s->m, s->n, s->ldc, false, s->dtype_c));
     TRY(failed(dnnl_matmul_desc_init(&desc, &e->a, &e->b, NULL, &e->c), "describe a matrix product"));
     TRY(failed(dnnl_primitive_attr_create(&attr), "make attributes"));
+    dnnl_primitive_attr_set_scratchpad_mode(attr, dnnl_scratchpad_mode_user);
     dnnl_post_ops_create(&post);
     if (s->accumulate) {
         dnnl_post_ops_append_sum(post, 1.0f);
@@ -94,6 +99,7 @@ static int make_primitive(struct gemm_cache *g, const struct shape *s, struct en
     dnnl_post_ops_destroy(post);
     dnnl_primitive_attr_destroy(attr);
     TRY(failed(status, "plan a matrix product"));
+    e->scratch = *dnnl_primitive_desc_query_md(primitive_desc, dnnl_query_scratchpad_md, 0);
     status = dnnl_primitive_create(&e->primitive, primitive_desc);
     dnnl_primitive_desc_destroy(primitive_desc);
     return failed(status, "compile a matrix product");
@@ -121,22 +127,23 @@ static int find(struct gemm_cache *g, const struct shape *s, struct entry *out)
     return OK;
 }
 
-static int execute(struct gemm_cache *g, const struct entry *e, const void *a, const void *b, void *c)
+static int execute(struct gemm_cache *g, const struct entry *e, const void *a, const void *b, void *c, void *scratch)
 {
-    dnnl_memory_t memory[3] = {0};
+    dnnl_memory_t memory[4] = {0};
     dnnl_stream_t stream = NULL;
     int status = OK;
     TRY_DONE(failed(dnnl_memory_create(&memory[0], &e->a, g->engine, (void *)(uintptr_t)a), "map a matrix"));
     TRY_DONE(failed(dnnl_memory_create(&memory[1], &e->b, g->engine, (void *)(uintptr_t)b), "map a matrix"));
     TRY_DONE(failed(dnnl_memory_create(&memory[2], &e->c, g->engine, c), "map a matrix"));
+    TRY_DONE(failed(dnnl_memory_create(&memory[3], &e->scratch, g->engine, scratch), "map working memory"));
     TRY_DONE(failed(dnnl_stream_create(&stream, g->engine, dnnl_stream_default_flags), "make a stream"));
-    dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, memory[0]}, {DNNL_ARG_WEIGHTS, memory[1]}, {DNNL_ARG_DST, memory[2]}};
-    TRY_DONE(failed(dnnl_primitive_execute(e->primitive, stream, 3, args), "multiply"));
+    dnnl_exec_arg_t args[] = {{DNNL_ARG_SRC, memory[0]}, {DNNL_ARG_WEIGHTS, memory[1]}, {DNNL_ARG_DST, memory[2]}, {DNNL_ARG_SCRATCHPAD, memory[3]}};
+    TRY_DONE(failed(dnnl_primitive_execute(e->primitive, stream, 4, args), "multiply"));
     TRY_DONE(failed(dnnl_stream_wait(stream), "multiply"));
 done:
     if (stream)
         dnnl_stream_destroy(stream);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (memory[i])
             dnnl_memory_destroy(memory[i]);
     return status;
@@ -150,7 +157,7 @@ struct work {
     struct entry full, last;    /* of blocks of the common size, and of the last, smaller one */
     int64_t block, n_blocks;    /* along m or n */
     bool along_m;
-    int status[256];
+    int status[MAX_BLOCKS];
 };
 
 static struct shape shape_of(const struct gemm_args *a, int64_t m, int64_t n)
@@ -172,7 +179,7 @@ static void run_block(void *context, int64_t i)
         b_at = g->trans_b ? at * g->ldb : at;
     omp_set_num_threads(1);
     w->status[i] = execute(w->cache, i == w->n_blocks - 1 ? &w->last : &w->full, dtype_at_const(g->a, g->dtype_ab, a_at), dtype_at_const(g->b, g->dtype_ab, b_at),
-                           dtype_at(g->c, g->dtype_c, c_at));
+                           dtype_at(g->c, g->dtype_c, c_at), w->cache->scratch[i].memory);
 }
 
 /* Cut the longer side of C into as many blocks as threads, in multiples of 16. */
@@ -187,7 +194,22 @@ static void cut(struct work *w, int n_threads)
         w->block = side;
         w->n_blocks = 1;
     }
-    ASSERT(w->n_blocks <= 256);
+    ASSERT(w->n_blocks <= MAX_BLOCKS);
+}
+
+static int reserve_scratch(struct work *w)
+{
+    for (int64_t i = 0; i < w->n_blocks; i++) {
+        size_t need = dnnl_memory_desc_get_size(i == w->n_blocks - 1 ? &w->last.scratch : &w->full.scratch);
+        if (need <= w->cache->scratch[i].n_bytes)
+            continue;
+        free(w->cache->scratch[i].memory);
+        w->cache->scratch[i].n_bytes = 0;
+        w->cache->scratch[i].memory = aligned_alloc(64, (need + 63) / 64 * 64);
+        CHECK(w->cache->scratch[i].memory, "out of memory for the matrix products");
+        w->cache->scratch[i].n_bytes = need;
+    }
+    return OK;
 }
 
 static int prepare(struct work *w)
@@ -201,7 +223,7 @@ static int prepare(struct work *w)
     if (status == OK && w->n_blocks > 1)
         status = find(w->cache, &full, &w->full);
     pthread_mutex_unlock(&w->cache->lock);
-    return status;
+    return status == OK ? reserve_scratch(w) : status;
 }
 
 int cpu_gemm(struct stream *stream, const struct gemm_args *g)

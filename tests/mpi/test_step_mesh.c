@@ -1,0 +1,224 @@
+// ranks: 1 2 4
+/* Truth 3: loss and gradients are the same for every mesh, every micro-batch budget, and shared or unshared prefixes. The oracle is one rank with the reference
+ * kernels, unshared prefixes and everything in one micro-batch. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "comm/agree.h"
+#include "tests/tools/scratch.h"
+#include "tests/tools/tiny_run.h"
+
+enum { N_PAIRS = 11, N_STEPS = 6 };
+
+static struct comm *world, *self;
+static struct device *ref, *cpu;
+static struct scratch scratch;
+
+struct gradients { struct loss_sums sums; float *grad; int64_t n; };
+
+static struct gradients oracle_gradients(struct tiny_run *run, const struct step_batch *batch)
+{
+    struct gradients g = {0};
+    const struct param_table *t = run->trainer->table;
+    assert_int_equal(train_gradients(run->trainer, batch, &g.sums), OK);
+    for (int i = 0; i < t->n; i++)
+        g.n += t->params[i].n_local;
+    g.grad = malloc((size_t)g.n * sizeof(float));
+    int64_t at = 0;
+    for (int i = 0; i < t->n; i++, at += t->params[i - 1].n_local)
+        memcpy(g.grad + at, store_grad(run->trainer->store, i), (size_t)t->params[i].n_local * sizeof(float));
+    return g;
+}
+
+/* Element `local` of this rank's box of p, as its number in the global tensor. */
+static int64_t global_number(const struct param *p, int64_t local)
+{
+    int64_t row = local / p->local_shape[1], col = local % p->local_shape[1];
+    return (row + p->box_offset[0]) * p->shape[1] + col + p->box_offset[1];
+}
+
+/* Squared error and squared norm of one parameter over the whole mesh: owned parts of every rank (copies count alike in both). */
+static double relative_error(struct tiny_run *run, int param, const float *oracle)
+{
+    const struct param *p = &run->trainer->table->params[param];
+    const struct bucket_memory *b = &run->trainer->store->bucket[p->bucket];
+    double sums[2] = {0.0, 0.0};
+    const float *grad = store_grad(run->trainer->store, param);
+    for (int64_t i = 0; i < p->n_local; i++) {
+        int64_t at = p->offset + i;
+        if (at < b->owned.first || at >= b->owned.first + b->owned.count)
+            continue;
+        double want = (double)oracle[global_number(p, i)], error = (double)grad[i] - want;
+        sums[0] += error * error;
+        sums[1] += want * want;
+    }
+    assert_int_equal(all_reduce(run->mesh->world, sums, 2, COMM_F64, COMM_SUM, NULL), OK);
+    return sums[1] > 0.0 ? sqrt(sums[0] / sums[1]) : sqrt(sums[0]);
+}
+
+static double relative(double a, double b) { return fabs(a - b) / (fabs(b) > 1e-12 ? fabs(b) : 1.0); }
+
+static void compare_step(struct tiny_run *run, struct tiny_run *oracle, int64_t step, const char *what)
+{
+    const struct step_plan *plan;
+    struct step_batch batch, whole;
+    struct loss_sums sums;
+    assert_int_equal(plan_step(oracle->plan, step, &plan), OK);
+    assert_int_equal(step_batch_make(&oracle->view, plan, &oracle->options, &oracle->layout, 0, &whole), OK);
+    struct gradients want = oracle_gradients(oracle, &whole);
+    assert_int_equal(plan_step(run->plan, step, &plan), OK);
+    assert_int_equal(step_batch_make(&run->view, plan, &run->options, &run->layout, run->mesh->data->rank, &batch), OK);
+    assert_int_equal(train_gradients(run->trainer, &batch, &sums), OK);
+    if (relative(sums.critique, want.sums.critique) > 1e-5 || relative(sums.reward, want.sums.reward) > 1e-5)
+        fail_msg("%s, step %d: losses %.9g %.9g, oracle %.9g %.9g", what, (int)step, sums.critique, sums.reward, want.sums.critique, want.sums.reward);
+    int64_t at = 0;
+    for (int i = 0; i < run->trainer->table->n; i++) {
+        double error = relative_error(run, i, want.grad + at);
+        if (error > 1e-5)
+            fail_msg("%s, step %d: gradient of %s differs by %.3g", what, (int)step, run->trainer->table->params[i].name, error);
+        at += oracle->trainer->table->params[i].n_local;
+    }
+    free(want.grad);
+    step_batch_free(&whole);
+    step_batch_free(&batch);
+}
+
+static void compare(struct config *config, int tensor, int64_t budget, bool share, struct device *device)
+{
+    char what[256];
+    struct tiny_run run, oracle;
+    struct config plain = *config;
+    plain.mesh.tensor = 1;
+    plain.mesh.data = 1;
+    plain.mesh.micro_batch_tokens = 100000;
+    plain.data.share_prefix = false;
+    config->mesh.tensor = tensor;
+    config->mesh.data = 0;
+    config->mesh.micro_batch_tokens = budget;
+    config->data.share_prefix = share;
+    snprintf(what, sizeof what, "%s tensor %d of %d ranks, budget %d, %s, mode %d pairing %d norm %d", config->backbone.path + strlen(scratch.dir), tensor, world->size, (int)budget,
+             share ? "shared" : "unshared", config->objective.mode, config->objective.pairing, config->objective.critique_norm);
+    tiny_run_open(&oracle, &plain, self, ref);
+    tiny_run_open(&run, config, world, device);
+    for (int64_t step = 0; step < N_STEPS; step++)
+        compare_step(&run, &oracle, step, what);
+    tiny_run_close(&run);
+    tiny_run_close(&oracle);
+}
+
+static void prepare(const char *name, const char *type, int kv_heads, bool tied, struct config *config)
+{
+    char path[2048];
+    snprintf(path, sizeof path, "%s/%s", scratch.dir, name);
+    int status = OK;
+    if (world->rank == 0) {
+        tiny_model_write(path, type, kv_heads, tied);
+        tiny_dsub_write(path, N_PAIRS, 7);
+    }
+    assert_int_equal(agree_status(world, status), OK);
+    tiny_config(config, path, 96);
+}
+
+static void every_mesh(struct config *config, int64_t budget, bool share, struct device *device)
+{
+    for (int tensor = 1; tensor <= world->size; tensor *= 2)
+        compare(config, tensor, budget, share, device);
+}
+
+static void loss_and_gradients_are_the_same_on_every_mesh_and_budget(void **state)
+{
+    (void)state;
+    struct config config;
+    prepare("llama", "llama", 2, false, &config);
+    every_mesh(&config, 96, true, ref);
+    every_mesh(&config, 150, true, cpu);
+    every_mesh(&config, 96, false, cpu);
+    every_mesh(&config, 100000, true, cpu);
+}
+
+static void biases_head_norms_and_tied_embeddings_are_the_same_on_every_mesh(void **state)
+{
+    (void)state;
+    struct config config;
+    prepare("qwen2", "qwen2", 2, true, &config);
+    every_mesh(&config, 96, true, cpu);
+    prepare("qwen3", "qwen3", 4, true, &config);
+    every_mesh(&config, 96, true, cpu);
+}
+
+static void every_mode_pairing_and_norm_is_the_same_on_every_mesh(void **state)
+{
+    (void)state;
+    struct config config;
+    prepare("modes", "llama", 2, true, &config);
+    for (int mode = MODE_CRITIC_RM; mode <= MODE_JOINT; mode++)
+        for (int pairing = PAIRING_ZIP; pairing <= PAIRING_CROSS; pairing++) {
+            config.objective.mode = mode;
+            config.objective.pairing = pairing;
+            config.objective.critique_norm = (mode + pairing) % 2;
+            config.objective.lambda = pairing == PAIRING_ZIP ? 0.0 : 0.3;
+            every_mesh(&config, pairing == PAIRING_CROSS ? 120 : 96, true, cpu);
+        }
+}
+
+static void recompute_changes_no_bit(void **state)
+{
+    (void)state;
+    struct config config;
+    struct loss_sums sums[2];
+    struct tiny_run run[2];
+    struct step_batch batch;
+    const struct step_plan *plan;
+    prepare("recompute", "qwen3", 2, false, &config);
+    for (int i = 0; i < 2; i++) {
+        config.device.recompute = i;
+        tiny_run_open(&run[i], &config, world, cpu);
+        assert_int_equal(plan_step(run[i].plan, 4, &plan), OK);
+        assert_int_equal(step_batch_make(&run[i].view, plan, &run[i].options, &run[i].layout, run[i].mesh->data->rank, &batch), OK);
+        assert_int_equal(train_gradients(run[i].trainer, &batch, &sums[i]), OK);
+        step_batch_free(&batch);
+    }
+    assert_memory_equal(&sums[0], &sums[1], sizeof sums[0]);
+    for (int i = 0; i < run[0].trainer->store->n_buckets; i++) {
+        const struct bucket_memory *a = &run[0].trainer->store->bucket[i], *b = &run[1].trainer->store->bucket[i];
+        int64_t at = run[0].mesh->data->rank * a->chunk;
+        assert_memory_equal(a->grad + at, b->grad + at, (size_t)a->chunk * sizeof(float));
+    }
+    tiny_run_close(&run[0]);
+    tiny_run_close(&run[1]);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(loss_and_gradients_are_the_same_on_every_mesh_and_budget),
+        cmocka_unit_test(biases_head_norms_and_tied_embeddings_are_the_same_on_every_mesh),
+        cmocka_unit_test(every_mode_pairing_and_norm_is_the_same_on_every_mesh),
+        cmocka_unit_test(recompute_changes_no_bit),
+    };
+    if (comm_mpi_start(&argc, &argv, &world) != OK || comm_self_create(&self) != OK || device_ref_create(&ref) != OK)
+        return 1;
+    if (device_cpu_create(&(struct device_options){2, "auto"}, &cpu) != OK)
+        return 1;
+    if (world->rank == 0)
+        scratch_make(&scratch);
+    if (broadcast(world, &scratch, sizeof scratch, COMM_U8, 0, NULL) != OK)
+        return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (failed > 0 && world->size > 1)
+        comm_mpi_abort(world, 1);
+    if (world->rank == 0)
+        scratch_remove(&scratch);
+    device_destroy(&cpu);
+    device_destroy(&ref);
+    comm_destroy(&self);
+    comm_mpi_stop(&world);
+    return failed;
+}

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Training as a user runs it: resume bit for bit (truth 4), lambda (truth 7), signals, kills, refusals.
+. "$TOOLS/cli.sh"
+"$TINY_FOLDER" "$dir/tiny" llama 2 23 || exit 1
+
+train() { # train RANKS RUN [set...]
+    local n=$1 run=$2; shift 2
+    local sets=()
+    for s in "$@"; do sets+=(--set "$s"); done
+    ranks "$n" train --set run.dir="$dir/$run" --set backbone.path="$dir/tiny" --set backbone.init=random --set data.train="$dir/tiny/dsub" --set data.eval_last=3 \
+        --set data.max_path_tokens=48 --set mesh.micro_batch_tokens=96 --set objective.pairs_per_step=4 --set device.threads=1 --set optimizer.lr=1e-3 "${sets[@]}"
+}
+
+resumed_is_equal() { # RANKS NAME [set...]
+    local n=$1 name=$2; shift 2
+    train "$n" "$name.whole" "$@" || return 1
+    status 3 train "$n" "$name.parts" checkpoint.stop_after=3 "$@" || return 1
+    status 3 train "$n" "$name.parts" checkpoint.stop_after=7 "$@" || return 1
+    train "$n" "$name.parts" "$@" || return 1
+    [ "$(parameters "$dir/$name.whole")" = "$(parameters "$dir/$name.parts")" ] || { echo "parameters differ"; return 1; }
+    [ "$(values "$dir/$name.whole" loss)" = "$(values "$dir/$name.parts" loss)" ] || { echo "losses differ"; return 1; }
+}
+check "n steps, stop, resume and n steps are 2n steps, bit for bit, on one rank" resumed_is_equal 1 one
+check "the same on data 2" resumed_is_equal 2 data2
+check "the same on tensor 2" resumed_is_equal 2 tensor2 mesh.tensor=2
+check "the same on data 2 x tensor 2 in bf16" resumed_is_equal 4 four mesh.tensor=2 device.dtype=bf16
+
+lambda_is_right() { # 20 pairs, 4 a step: T = 5, E = 2, beta 0.9
+    local want; want=$(awk 'BEGIN { for (t = 0; t < 10; t++) { u = t < 5 ? 0 : (t - 5) / 5; printf "%.6f\n", 1 - 0.9 * u } }')
+    [ "$(values "$dir/one.whole" lambda | awk '{ printf "%.6f\n", $1 }')" = "$want" ]
+}
+check "lambda in metrics.jsonl is method.md's at every step" lambda_is_right
+check "the reward loss is null until the step after lambda's last 1" test "$(values "$dir/one.whole" reward_loss | grep -c null)" -eq 6
+check "each epoch ends with an evaluation, accuracy null before the head's first update" test "$(grep -c '"eval":true' "$dir/one.whole/metrics.jsonl")" -eq 2
+
+other_mesh() {
+    status 3 train 2 moved checkpoint.stop_after=6 || return 1
+    train 1 moved || return 1
+    paste <(values "$dir/one.whole" loss) <(values "$dir/moved" loss) | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-5 * $1 * (NR < 8 ? 1 : 20)) { print NR, $0; exit 1 } }'
+}
+check "a run begun on two ranks goes on on one, with the same losses" other_mesh
+
+signalled() {
+    (EXEC=exec train 2 signalled objective.epochs=4000 objective.mode=joint) & local pid=$!
+    for _ in $(seq 100); do [ -s "$dir/signalled/metrics.jsonl" ] && break; sleep 0.1; done
+    kill -USR1 "$pid"; local got=0; wait "$pid" || got=$?
+    [ "$got" -eq 3 ] || { echo "exit status $got"; return 1; }
+    local steps; steps=$(values "$dir/signalled" step | tail -n 1)
+    [ -f "$dir/signalled/checkpoints/step_$(printf %08d $((steps + 1)))/manifest.json" ]
+}
+check "USR1 to mpirun saves and ends with status 3" signalled
+
+killed() { # kill -9 of the whole job at a random moment, then the same command
+    train 2 killed.whole checkpoint.every=2 checkpoint.keep=2 || return 1
+    for i in 1 2; do
+        local run=killed.$i
+        (EXEC=exec train 2 "$run" checkpoint.every=2 checkpoint.keep=2) & local pid=$!
+        sleep "$(awk -v r="$RANDOM" 'BEGIN { print 0.2 + 1.0 * r / 32768 }')"
+        pkill -9 -P "$pid"; kill -9 "$pid" 2>/dev/null; wait "$pid"
+        train 2 "$run" checkpoint.every=2 checkpoint.keep=2 || return 1
+        [ "$(parameters "$dir/killed.whole")" = "$(parameters "$dir/$run")" ] || { echo "parameters differ after kill $i"; return 1; }
+    done
+}
+check "a killed run resumes from a complete checkpoint and ends with the same parameters" killed
+
+check "a changed option that changes the numbers is refused by name" says 2 "optimizer.beta2 was" train 2 data2.parts optimizer.beta2=0.9
+check "a mesh that does not divide the ranks is refused" says 2 "does not divide the 2 ranks" train 2 bad mesh.tensor=3
+check "a mesh that does not divide the heads is refused with those that work" says 2 "use 1, 2, 4" train 3 bad mesh.tensor=3
+check "a misspelt key names the nearest one" says 2 "did you mean optimizer.beta1" train 1 bad optimizer.beta1x=1
+check "a budget below two paths is refused" says 2 "less than two paths" train 2 bad mesh.micro_batch_tokens=90
+check "a data axis above the pairs of a step is refused" says 2 "ranks would idle" train 2 bad objective.pairs_per_step=1
+check "a set that is not there is named" says 1 "holds no complete set" train 2 bad data.train="$dir/nothing"
+
+damaged() {
+    cp -r "$dir/data2.parts" "$dir/damaged"
+    local file; file=$(ls "$dir"/damaged/checkpoints/step_*/rank_00000*.safetensors | tail -n 1)
+    printf '\377' | dd of="$file" bs=1 seek=$(($(stat -c %s "$file") - 77)) conv=notrunc status=none
+    says 1 "checksum" train 2 damaged objective.epochs=2
+}
+check "a checkpoint with a flipped byte is refused" damaged
+missing() {
+    rm -rf "$dir/damaged"; cp -r "$dir/data2.parts" "$dir/damaged"
+    rm "$(ls "$dir"/damaged/checkpoints/step_*/rank_00001*.safetensors | tail -n 1)"
+    status 1 train 2 damaged
+}
+check "a checkpoint with a missing file is refused" missing
+finish

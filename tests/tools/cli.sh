@@ -1,0 +1,44 @@
+# cli.sh: what the shell tests share. Source it. Needs CRITIC_RM (the program), TINY_FOLDER, TOOLS (this folder).
+set -u
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0 passed=0
+
+# check SENTENCE COMMAND...: counts; COMMAND's output is shown when it fails
+check() {
+    local what=$1; shift
+    if "$@" >"$dir/check.log" 2>&1; then passed=$((passed + 1)); echo "ok      $what"
+    else failed=$((failed + 1)); echo "FAILED  $what"; sed 's/^/    /' "$dir/check.log" | tail -n 20; fi
+}
+
+# ranks N ARGS...: the program over N ranks
+# With EXEC=exec, in a subshell of its own, the subshell becomes mpirun: its pid can be signalled.
+ranks() { local n=$1; shift; ${EXEC:-} "$TOOLS/mpirun.sh" "$n" "$CRITIC_RM" "$@"; }
+
+# status WANT COMMAND...: COMMAND exits with WANT
+status() {
+    local want=$1 got=0; shift
+    "$@" || got=$?
+    [ "$got" -eq "$want" ] || { echo "exit status $got, expected $want"; return 1; }
+}
+
+# says WANT TEXT COMMAND...: COMMAND exits with WANT and prints a line with TEXT exactly once
+says() {
+    local want=$1 text=$2 got=0; shift 2
+    "$@" >"$dir/says.log" 2>&1 || got=$?
+    cat "$dir/says.log"
+    [ "$got" -eq "$want" ] || { echo "exit status $got, expected $want"; return 1; }
+    local n; n=$(grep -cF -- "$text" "$dir/says.log")
+    [ "$n" -eq 1 ] || { echo "'$text' was printed $n times, expected once"; return 1; }
+}
+
+# parameters RUN: the bytes of the last checkpoint's tensors, in the order of ranks
+parameters() {
+    local last; last=$(ls -d "$1"/checkpoints/step_* | tail -n 1)
+    [ -f "$last/manifest.json" ] && cat $(ls "$last"/rank_*.safetensors | sort) | cksum
+}
+
+# values RUN KEY: one value of each step's line of metrics.jsonl
+values() { grep -v '"eval"' "$1/metrics.jsonl" | sed -E "s/.*\"$2\":([^,}]*).*/\1/"; }
+
+finish() { echo "$passed passed, $failed failed"; [ "$failed" -eq 0 ]; }

@@ -1,0 +1,147 @@
+/* tiny_run: see tiny_run.h. A failure in here ends the test with its sentence. */
+#include "tests/tools/tiny_run.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "trainer/ckpt/load.h"
+
+enum { TINY_VOCAB = 97, TINY_REWARD_TOKEN = 96 };
+
+static void must(int status)
+{
+    if (status == OK)
+        return;
+    fprintf(stderr, "%s (%s)\n", trace_sentence(), trace_place());
+    abort();
+}
+
+void tiny_model_write(const char *folder, const char *model_type, int kv_heads, bool tied)
+{
+    char path[2048], text[1024];
+    must(dir_make(folder));
+    must(path_join(path, sizeof path, folder, "config.json"));
+    snprintf(text, sizeof text,
+             "{\"model_type\": \"%s\", \"hidden_size\": 32, \"intermediate_size\": 48, \"vocab_size\": %d, \"num_hidden_layers\": 2, \"num_attention_heads\": 4,"
+             " \"num_key_value_heads\": %d, \"head_dim\": 8, \"max_position_embeddings\": 512, \"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\","
+             " \"tie_word_embeddings\": %s}",
+             model_type, TINY_VOCAB, kv_heads, tied ? "true" : "false");
+    must(file_write_atomic(path, text, strlen(text)));
+    must(path_join(path, sizeof path, folder, "tokenizer.json"));
+    snprintf(text, sizeof text, "{\"added_tokens\": [{\"id\": 95, \"content\": \"<|im_end|>\"}, {\"id\": %d, \"content\": \"<|endoftext|>\"}], \"model\": {\"vocab\": {}}}", TINY_REWARD_TOKEN);
+    must(file_write_atomic(path, text, strlen(text)));
+}
+
+static void tokenizer_hash(const char *folder, char out[17])
+{
+    char path[2048];
+    uint64_t hash, n_bytes;
+    must(path_join(path, sizeof path, folder, "tokenizer.json"));
+    must(hash_file(path, &hash, &n_bytes));
+    hash_to_hex(hash, out);
+}
+
+static uint32_t next_random(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*state >> 33);
+}
+
+static struct tokens random_tokens(uint64_t *state, uint32_t *memory, int32_t least, int32_t most)
+{
+    int32_t n = least + (int32_t)(next_random(state) % (uint32_t)(most - least + 1));
+    for (int32_t i = 0; i < n; i++)
+        memory[i] = next_random(state) % (TINY_VOCAB - 1);
+    return (struct tokens){memory, n};
+}
+
+void tiny_dsub_write(const char *folder, int n_pairs, unsigned seed)
+{
+    char path[2048];
+    uint64_t state = seed;
+    uint32_t prompt[16], response[2][16], critique[2][3][16];
+    struct dsub_writer *writer;
+    struct shard_meta meta = {.template = "fedcba9876543210", .model = "tiny", .lead_in = {5, 6}, .n_lead_in = 2};
+    tokenizer_hash(folder, meta.tokenizer);
+    must(path_join(path, sizeof path, folder, "dsub"));
+    must(dsub_writer_create(path, &meta, 5, &writer));
+    for (int i = 0; i < n_pairs; i++) {
+        char id[32];
+        struct shard_critique list[2][3];
+        struct shard_record r = {.id = id, .subset = "tiny", .source = (uint64_t)i * 2, .prompt = random_tokens(&state, prompt, 3, 12)};
+        snprintf(id, sizeof id, "pair-%d", i);
+        for (int side = 0; side < 2; side++) {
+            r.response[side] = random_tokens(&state, response[side], 4, 12);
+            r.n_critiques[side] = 1 + (int32_t)(next_random(&state) % 3);
+            for (int k = 0; k < r.n_critiques[side]; k++)
+                list[side][k] = (struct shard_critique){random_tokens(&state, critique[side][k], 1, 12), 5.0f, 5.0f};
+            r.critique[side] = list[side];
+        }
+        must(dsub_writer_put(writer, &r));
+    }
+    must(dsub_writer_finish(&writer));
+}
+
+void tiny_config(struct config *config, const char *folder, int64_t micro_batch_tokens)
+{
+    must(config_load(NULL, NULL, 0, config));
+    snprintf(config->backbone.path, sizeof config->backbone.path, "%s", folder);
+    config->backbone.init = BACKBONE_RANDOM;
+    must(path_join(config->data.train, sizeof config->data.train, folder, "dsub"));
+    config->data.max_path_tokens = 48;
+    config->mesh.micro_batch_tokens = micro_batch_tokens;
+    config->objective.pairs_per_step = 4;
+    config->optimizer.lr = 1e-3;
+    config->optimizer.reward_lr = 1e-3;
+}
+
+static double lambda_of(const void *context, int64_t step) { return lambda_at(context, step); }
+
+static void open_plan(struct tiny_run *r)
+{
+    const struct config *c = &r->config;
+    r->options = (struct plan_options){
+        .seed = (uint64_t)c->run.seed, .mode = c->objective.mode, .pairing = c->objective.pairing, .critique_norm = c->objective.critique_norm,
+        .pairs_per_step = c->objective.pairs_per_step, .epochs = c->objective.epochs, .micro_batch_tokens = c->mesh.micro_batch_tokens,
+        .max_path_tokens = c->data.max_path_tokens, .data_size = r->mesh->data->size, .row_multiple = r->mesh->tensor->size,
+        .lead_in = c->objective.mode == MODE_REWARD_ONLY ? r->dsub->meta.n_lead_in : 0, .share_prefix = c->data.share_prefix, .token_cost = 1000, .attention_cost = 10,
+        .lambda = lambda_of, .lambda_context = &r->lambda,
+    };
+    r->layout = (struct forest_layout){TINY_REWARD_TOKEN, c->data.share_prefix, r->mesh->tensor->size};
+    must(plan_create(&r->view.lengths, &r->options, &r->plan));
+    must(lambda_schedule_make(c, plan_steps_per_epoch(r->plan), &r->lambda));
+}
+
+static bool keep_all(const void *context, const struct dsub *dsub, int64_t number)
+{
+    (void)context, (void)dsub, (void)number;
+    return true;
+}
+
+void tiny_run_open(struct tiny_run *r, const struct config *config, struct comm *world, struct device *device)
+{
+    struct plan_capacity most;
+    memset(r, 0, sizeof *r);
+    r->config = *config;
+    r->device = device;
+    must(mesh_create(world, (int)config->mesh.data, (int)config->mesh.tensor, true, &r->mesh));
+    must(dsub_open(config->data.train, &r->dsub));
+    must(dsub_view_make(r->dsub, keep_all, NULL, &r->view));
+    open_plan(r);
+    must(plan_capacity(r->plan, &most));
+    struct trainer_capacity capacity = {most.rows, most.predictions, most.rewards, most.comparisons, config->data.max_path_tokens};
+    must(trainer_create(&r->config, r->mesh, device, &capacity, plan_steps_per_epoch(r->plan), &r->trainer));
+    must(load_weights(&(struct load_options){.folder = NULL, .seed = (uint64_t)config->run.seed, .reward_token = -1, .copy_of = -1}, r->trainer->store, NULL));
+}
+
+void tiny_run_close(struct tiny_run *r)
+{
+    trainer_destroy(&r->trainer);
+    plan_free(&r->plan);
+    dsub_view_free(&r->view);
+    dsub_close(&r->dsub);
+    mesh_destroy(&r->mesh);
+}
