@@ -13,6 +13,7 @@
 #include "comm/stop.h"
 #include "comm/watchdog.h"
 #include "launch/command.h"
+#include "launch/dry_run.h"
 #include "launch/metrics.h"
 #include "launch/progress.h"
 #include "launch/special_tokens.h"
@@ -133,14 +134,6 @@ static int capacity_of(struct run *r, struct trainer_capacity *out)
 
 /* ---- trainer --------------------------------------------------------------------------------------------------------------------------------- */
 
-static void print_memory(const struct trainer_bytes *b)
-{
-    const double g = 0x1p-20;
-    log_info("memory per rank: weights %.1f MiB, gradients %.1f, optimizer %.1f, activations %.1f, heads %.1f: %.1f MiB together", (double)b->weights * g, (double)b->gradients * g,
-             (double)b->optimizer * g, (double)b->activations * g, (double)b->heads * g,
-             (double)(b->weights + b->gradients + b->optimizer + b->activations + b->heads) * g);
-}
-
 static int cores_here(void)
 {
     cpu_set_t set;
@@ -167,7 +160,7 @@ static int open_trainer(struct run *r)
     TRY(capacity_of(r, &capacity));
     TRY(trainer_create(r->config, r->mesh, r->device, &capacity, r->steps_per_epoch, &r->trainer));
     trainer_count(r->config, &r->trainer->model, r->trainer->table, r->mesh->data->size, r->mesh->tensor->size, &capacity, &bytes);
-    print_memory(&bytes);
+    memory_print(&bytes);
     return OK;
 }
 
@@ -356,6 +349,8 @@ int cmd_train(const struct command *command)
     struct run run = {.command = command, .config = &command->config};
     CHECK_USAGE(command->argc == 0, "train takes no argument '%s': everything is in the config", command->argv[0]);
     CHECK_USAGE(*command->config.backbone.path, "backbone.path is not set: name a Hugging Face folder");
+    if (command->dry_run)
+        return dry_run(command);
     stop_on_signals();
     TRY(watchdog_start((int)command->config.device.watchdog_seconds, command->world->rank));
     int status = open_run(&run);

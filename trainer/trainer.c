@@ -28,6 +28,8 @@ void trainer_count(const struct config *config, const struct model_config *model
     };
 }
 
+size_t trainer_bytes_sum(const struct trainer_bytes *b) { return b->weights + b->gradients + b->optimizer + b->activations + b->heads; }
+
 static int check_model(const struct config *config, const struct model_config *model)
 {
     int64_t most = config->data.max_path_tokens;
