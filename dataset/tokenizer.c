@@ -230,6 +230,21 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, int 
     return n > 0 ? encode_segment(&e, text, n, false) : OK;
 }
 
+bool tokenizer_next_special(const struct tokenizer *t, const char *text, size_t n, size_t *at, size_t *length, uint32_t *id)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct added *a = added_at(t, text, n, i, false);
+        a = a ? a : added_at(t, text, n, i, true);
+        if (!a)
+            continue;
+        *at = i;
+        *length = a->n;
+        *id = a->id;
+        return true;
+    }
+    return false;
+}
+
 /* ---- decoding -------------------------------------------------------------------------------------------------------------------------------- */
 
 bool tokenizer_is_special(const struct tokenizer *t, uint32_t token)

@@ -31,6 +31,8 @@ int tokenizer_decode(const struct tokenizer *tokenizer, const uint32_t *token, i
 
 /* Id of a token by its exact text, -1 when there is none. */
 int64_t tokenizer_find(const struct tokenizer *tokenizer, const char *text);
+/* The first added token in text: where, how long, its id; false when there is none. */
+bool tokenizer_next_special(const struct tokenizer *tokenizer, const char *text, size_t n_bytes, size_t *at, size_t *length, uint32_t *id);
 bool tokenizer_is_special(const struct tokenizer *tokenizer, uint32_t token);
 /* One more than the highest id. */
 int64_t tokenizer_size(const struct tokenizer *tokenizer);

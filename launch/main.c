@@ -11,6 +11,8 @@
 
 static const struct { const char *name; int (*run)(const struct command *); const char *usage, *what; } commands[] = {
     {"train", cmd_train, "[--dry-run]", "train a reward model; resumes by itself (run.dir)"},
+    {"import", cmd_import, "IN.jsonl OUT_DIR", "pairs with critiques (JSON lines) into a D_sub of HDF5 shards"},
+    {"dump", cmd_dump, "DSUB_DIR", "a D_sub as JSON lines on standard output"},
     {"export", cmd_export, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
     {"inspect", cmd_inspect, "[--verify] PATH", "what a checkpoint or D_sub holds; --verify checks every checksum"},
 };

@@ -1,0 +1,217 @@
+/* import: see import.h. */
+#include "dataset/import.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/status.h"
+
+struct importing {
+    const struct config *config;
+    struct encoder *encoder;
+    struct dsub_writer *writer;
+    enum import_kind kind;
+    struct import_counts *counts;
+    struct token_list prompt, response[2], critique[2];
+    struct shard_critique *list[2];
+    int max_list[2], n_list[2];
+};
+
+static bool same_response(const struct pair_record *r)
+{
+    return r->response[0].n_bytes == r->response[1].n_bytes && memcmp(r->response[0].text, r->response[1].text, r->response[0].n_bytes) == 0;
+}
+
+static bool is_empty(const char *text, size_t n)
+{
+    while (n > 0 && strchr(" \t\r\n", *text)) {
+        text++;
+        n--;
+    }
+    return n == 0;
+}
+
+static int reserve(struct importing *m, int side, int n)
+{
+    if (n <= m->max_list[side])
+        return OK;
+    void *grown = realloc(m->list[side], (size_t)n * sizeof *m->list[side]);
+    CHECK(grown, "out of memory for %d critiques", n);
+    m->list[side] = grown;
+    m->max_list[side] = n;
+    return OK;
+}
+
+/* The tokens [from, end) of the side's critiques equal those of one already kept. The list holds offsets until all are encoded. */
+static bool is_repeated(const struct importing *m, int side, int32_t from)
+{
+    const struct token_list *all = &m->critique[side];
+    int32_t n = all->n - from, at = 0;
+    for (int i = 0; i < m->n_list[side]; at += m->list[side][i++].text.n)
+        if (m->list[side][i].text.n == n && memcmp(all->token + at, all->token + from, (size_t)n * sizeof *all->token) == 0)
+            return true;
+    return false;
+}
+
+/* Encodes critique c; keeps it unless it is repeated, too long, or above K. */
+static int add_critique(struct importing *m, int side, const struct pair_critique *c)
+{
+    struct token_list *all = &m->critique[side];
+    int32_t from = all->n, path = m->prompt.n + m->response[side].n;
+    TRY(encode_critique(m->encoder, c->text, c->n_bytes, all));
+    int32_t n = all->n - from;
+    bool repeated = is_repeated(m, side, from);
+    bool too_long = n > m->config->data.max_critique_tokens || path + n + 1 > m->config->data.max_path_tokens;
+    bool above = m->n_list[side] >= m->config->data.critiques_per_response;
+    if (repeated || too_long || above) {
+        all->n = from;
+        m->counts->repeated += repeated;
+        m->counts->long_critiques += !repeated && too_long;
+        m->counts->above_k += !repeated && !too_long && above;
+        return OK;
+    }
+    m->list[side][m->n_list[side]++] = (struct shard_critique){{NULL, n}, c->judge_score, c->quality};
+    return OK;
+}
+
+static int add_critiques(struct importing *m, const struct pair_record *r, int side)
+{
+    m->n_list[side] = m->critique[side].n = 0;
+    TRY(reserve(m, side, r->response[side].n_critiques + 1));
+    for (int i = 0; i < r->response[side].n_critiques; i++) {
+        const struct pair_critique *c = &r->response[side].critique[i];
+        if (is_empty(c->text, c->n_bytes))
+            m->counts->empty++;
+        else
+            TRY(add_critique(m, side, c));
+    }
+    for (int i = 0, at = 0; i < m->n_list[side]; at += m->list[side][i++].text.n)
+        m->list[side][i].text.token = m->critique[side].token + at;
+    return OK;
+}
+
+static int put(struct importing *m, const struct pair_record *r)
+{
+    struct shard_record record = {.id = r->id, .subset = r->subset, .source = (uint64_t)r->number, .prompt = {m->prompt.token, m->prompt.n}};
+    for (int side = 0; side < 2; side++) {
+        record.response[side] = (struct tokens){m->response[side].token, m->response[side].n};
+        record.n_critiques[side] = m->n_list[side];
+        record.critique[side] = m->list[side];
+        m->counts->critiques += m->n_list[side];
+    }
+    m->counts->kept++;
+    return dsub_writer_put(m->writer, &record);
+}
+
+static int import_conversation(struct importing *m, const struct pair_record *r)
+{
+    struct pair_critique last = {r->response[0].text, r->response[0].n_bytes, NAN, NAN};
+    m->n_list[0] = m->n_list[1] = m->critique[0].n = 0;
+    TRY(reserve(m, 0, 1));
+    TRY(reserve(m, 1, 1));
+    TRY(encode_critique(m->encoder, last.text, last.n_bytes, &m->critique[0]));
+    if (m->prompt.n + m->critique[0].n + 1 > m->config->data.max_path_tokens) {
+        m->counts->long_paths++;
+        return OK;
+    }
+    m->list[0][0] = (struct shard_critique){{m->critique[0].token, m->critique[0].n}, NAN, NAN};
+    m->n_list[0] = 1;
+    return put(m, r);
+}
+
+static int import_pair(struct importing *m, const struct pair_record *r)
+{
+    if (same_response(r)) {
+        m->counts->equal_responses++;
+        return OK;
+    }
+    int32_t longest = 0;
+    for (int side = 0; side < 2; side++) {
+        TRY(encode_response(m->encoder, r->response[side].text, r->response[side].n_bytes, &m->response[side]));
+        longest = m->response[side].n > longest ? m->response[side].n : longest;
+        m->n_list[side] = 0;
+        if (m->kind == IMPORT_CRITIQUES)
+            TRY(add_critiques(m, r, side));
+    }
+    if (m->kind == IMPORT_PREFERENCES && m->prompt.n + longest - m->encoder->lead_in.n + 1 > m->config->data.max_path_tokens) {
+        m->counts->long_paths++;
+        return OK;
+    }
+    if (m->kind == IMPORT_CRITIQUES && (m->n_list[0] == 0 || m->n_list[1] == 0)) {
+        m->counts->empty_sides++;
+        return OK;
+    }
+    return put(m, r);
+}
+
+static int import_record(struct importing *m, const struct pair_record *r)
+{
+    m->counts->records++;
+    m->prompt.n = m->response[0].n = m->response[1].n = 0;
+    if (r->diverges) {
+        m->counts->diverging++;
+        return OK;
+    }
+    CHECK(r->conversation == (m->kind == IMPORT_CONVERSATIONS), "record %lld is %s", (long long)r->number, r->conversation ? "a conversation, but pairs are wanted" : "a pair, but conversations are wanted");
+    TRY(encode_prompt(m->encoder, r->message, r->n_messages, &m->prompt));
+    return r->conversation ? import_conversation(m, r) : import_pair(m, r);
+}
+
+static int import_all(struct importing *m, const char *path)
+{
+    struct pairs *pairs;
+    const struct pair_record *record = NULL;
+    TRY(pairs_open(path, &pairs));
+    int status = pairs_next(pairs, &record);
+    while (status == OK && record) {
+        status = import_record(m, record);
+        if (status == OK)
+            status = pairs_next(pairs, &record);
+    }
+    pairs_close(&pairs);
+    TRY(status);
+    CHECK(m->counts->records > 0, "%s holds no record", path);
+    CHECK(m->counts->kept > 0, "nothing is left of the %lld records of %s: %lld have equal responses, %lld too long paths, %lld a side without a critique", (long long)m->counts->records, path,
+          (long long)m->counts->equal_responses, (long long)m->counts->long_paths, (long long)m->counts->empty_sides);
+    return OK;
+}
+
+int import_file(const struct config *config, const char *path, const char *folder, enum import_kind kind, struct import_counts *counts)
+{
+    int status = OK;
+    struct shard_meta meta;
+    struct importing m = {.config = config, .kind = kind, .counts = counts};
+    *counts = (struct import_counts){0};
+    TRY_DONE(encoder_open(config, &m.encoder));
+    TRY_DONE(encoder_meta(m.encoder, config->backbone.path, &meta));
+    if (kind == IMPORT_CONVERSATIONS)
+        meta.n_lead_in = 0;
+    TRY_DONE(dsub_writer_create(folder, &meta, config->data.pairs_per_shard, &m.writer));
+    TRY_DONE(import_all(&m, path));
+    TRY_DONE(dsub_writer_finish(&m.writer));
+done:
+    dsub_writer_abandon(&m.writer);
+    encoder_close(&m.encoder);
+    token_list_free(&m.prompt);
+    for (int side = 0; side < 2; side++) {
+        token_list_free(&m.response[side]);
+        token_list_free(&m.critique[side]);
+        free(m.list[side]);
+    }
+    return status;
+}
+
+int import_kind_of(const char *path, enum import_kind *out)
+{
+    struct pairs *pairs;
+    const struct pair_record *r;
+    TRY(pairs_open(path, &pairs));
+    int status = pairs_next(pairs, &r);
+    if (status == OK && r)
+        *out = r->conversation ? IMPORT_CONVERSATIONS : r->response[0].n_critiques + r->response[1].n_critiques > 0 ? IMPORT_CRITIQUES : IMPORT_PREFERENCES;
+    bool empty = status == OK && !r;
+    pairs_close(&pairs);
+    CHECK(!empty, "%s holds no record", path);
+    return status;
+}

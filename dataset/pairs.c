@@ -1,0 +1,284 @@
+/* pairs: see pairs.h. One record at a time; its texts are borrowed from its JSON, or from pieces of transcripts kept beside it. */
+#include "dataset/pairs.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/lines.h"
+#include "base/status.h"
+
+enum { MAX_MESSAGES = 1024 };
+
+struct pairs {
+    struct lines *lines;
+    char where[1200], id[32];
+    json_t *json;
+    int64_t number;
+    struct pair_record record;
+    struct message message[2][MAX_MESSAGES];    /* of chosen and rejected, where the prompt is common to both */
+};
+
+/* ---- messages -------------------------------------------------------------------------------------------------------------------------------- */
+
+static int list_messages(json_t *list, const char *where, struct message *out, int *n)
+{
+    size_t i;
+    json_t *one;
+    CHECK(json_array_size(list) > 0 && json_array_size(list) <= MAX_MESSAGES, "%s: a list of messages is empty, or longer than %d", where, MAX_MESSAGES);
+    json_array_foreach(list, i, one) {
+        json_t *content;
+        TRY(json_get_text(one, "role", where, &out[i].role));
+        TRY(json_get(one, "content", where, &content));
+        CHECK(json_is_string(content), "%s: the content of message %zu is not a string", where, i);
+        out[i].text = json_string_value(content);
+        out[i].n_bytes = json_string_length(content);
+    }
+    *n = (int)json_array_size(list);
+    return OK;
+}
+
+static const char HUMAN[] = "\n\nHuman:", ASSISTANT[] = "\n\nAssistant:";
+
+static bool is_transcript(json_t *value) { return json_is_string(value) && strncmp(json_string_value(value), HUMAN, strlen(HUMAN)) == 0; }
+
+/* The next mark at or after `from`, or NULL; *role and its length. */
+static const char *next_mark(const char *from, const char **role, size_t *length)
+{
+    const char *human = strstr(from, HUMAN), *assistant = strstr(from, ASSISTANT);
+    bool user = human && (!assistant || human < assistant);
+    *role = user ? "user" : "assistant";
+    *length = user ? strlen(HUMAN) : strlen(ASSISTANT);
+    return user ? human : assistant;
+}
+
+static int transcript_messages(const char *text, const char *where, struct message *out, int *n)
+{
+    const char *role, *next_role;
+    size_t length, next_length;
+    *n = 0;
+    for (const char *at = next_mark(text, &role, &length); at; role = next_role, length = next_length) {
+        const char *begin = at + length, *end = next_mark(begin, &next_role, &next_length);
+        size_t n_bytes = end ? (size_t)(end - begin) : strlen(begin);
+        while (n_bytes > 0 && strchr(" \t\n", *begin)) {
+            begin++;
+            n_bytes--;
+        }
+        while (n_bytes > 0 && strchr(" \t\n", begin[n_bytes - 1]))
+            n_bytes--;
+        CHECK(*n < MAX_MESSAGES, "%s: a transcript of more than %d turns", where, MAX_MESSAGES);
+        out[(*n)++] = (struct message){role, begin, n_bytes};
+        at = end;
+    }
+    return OK;
+}
+
+/* ---- responses ------------------------------------------------------------------------------------------------------------------------------- */
+
+static int parse_critique(json_t *value, const char *where, struct pair_critique *out)
+{
+    double judge = NAN, quality = NAN;
+    json_t *text = value;
+    if (json_is_object(value)) {
+        TRY(json_get(value, "text", where, &text));
+        TRY(json_opt_number(value, "judge_score", where, &judge));
+        TRY(json_opt_number(value, "quality", where, &quality));
+    }
+    CHECK(json_is_string(text), "%s: a critique is neither a string nor an object with \"text\"", where);
+    *out = (struct pair_critique){json_string_value(text), json_string_length(text), (float)judge, (float)quality};
+    return OK;
+}
+
+static int parse_critiques(json_t *response, const char *where, int side, struct pair_record *r)
+{
+    json_t *list = json_object_get(response, "critiques");
+    if (!list || json_is_null(list))
+        return OK;
+    CHECK(json_is_array(list), "%s: \"critiques\" must be a list", where);
+    size_t n = json_array_size(list);
+    r->response[side].critique = calloc(n + 1, sizeof *r->response[side].critique);
+    CHECK(r->response[side].critique, "out of memory for the critiques of %s", where);
+    for (size_t i = 0; i < n; i++)
+        TRY(parse_critique(json_array_get(list, i), where, &r->response[side].critique[i]));
+    r->response[side].n_critiques = (int)n;
+    return OK;
+}
+
+static int set_response(struct pair_record *r, int side, const struct message *m, const char *where)
+{
+    CHECK(strcmp(m->role, "assistant") == 0, "%s: the last message of %s is not the assistant's", where, side ? "rejected" : "chosen");
+    r->response[side].text = m->text;
+    r->response[side].n_bytes = m->n_bytes;
+    return OK;
+}
+
+/* A response of its own, the prompt being given. */
+static int parse_response(struct pairs *p, json_t *value, int side)
+{
+    struct pair_record *r = &p->record;
+    json_t *text = value;
+    int n;
+    if (json_is_array(value)) {
+        TRY(list_messages(value, p->where, p->message[1], &n));
+        return set_response(r, side, &p->message[1][n - 1], p->where);
+    }
+    if (json_is_object(value)) {
+        TRY(json_get(value, "text", p->where, &text));
+        TRY(parse_critiques(value, p->where, side, r));
+    }
+    CHECK(json_is_string(text), "%s: \"%s\" is not a response: a string, a list of messages, or an object with \"text\"", p->where, side ? "rejected" : "chosen");
+    r->response[side].text = json_string_value(text);
+    r->response[side].n_bytes = json_string_length(text);
+    return OK;
+}
+
+/* ---- records --------------------------------------------------------------------------------------------------------------------------------- */
+
+static int parse_prompt(struct pairs *p, json_t *prompt)
+{
+    struct pair_record *r = &p->record;
+    r->message = p->message[0];
+    if (json_is_array(prompt))
+        return list_messages(prompt, p->where, r->message, &r->n_messages);
+    CHECK(json_is_string(prompt), "%s: \"prompt\" is neither a string nor a list of messages", p->where);
+    if (is_transcript(prompt)) {
+        TRY(transcript_messages(json_string_value(prompt), p->where, r->message, &r->n_messages));
+        if (r->n_messages > 0 && strcmp(r->message[r->n_messages - 1].role, "assistant") == 0 && r->message[r->n_messages - 1].n_bytes == 0)
+            r->n_messages--;
+        return OK;
+    }
+    r->message[0] = (struct message){"user", json_string_value(prompt), json_string_length(prompt)};
+    r->n_messages = 1;
+    return OK;
+}
+
+static bool same_message(const struct message *a, const struct message *b)
+{
+    return strcmp(a->role, b->role) == 0 && a->n_bytes == b->n_bytes && memcmp(a->text, b->text, a->n_bytes) == 0;
+}
+
+static int whole_conversation(struct pairs *p, json_t *value, int side, int *n)
+{
+    if (json_is_array(value))
+        return list_messages(value, p->where, p->message[side], n);
+    CHECK(is_transcript(value), "%s: without \"prompt\", \"%s\" must be a list of messages or a transcript that begins with a Human turn", p->where, side ? "rejected" : "chosen");
+    return transcript_messages(json_string_value(value), p->where, p->message[side], n);
+}
+
+static int parse_common(struct pairs *p, json_t *chosen, json_t *rejected)
+{
+    int n[2], common = 0;
+    TRY(whole_conversation(p, chosen, 0, &n[0]));
+    TRY(whole_conversation(p, rejected, 1, &n[1]));
+    while (common < n[0] && common < n[1] && same_message(&p->message[0][common], &p->message[1][common]))
+        common++;
+    common = common == n[0] && common == n[1] ? common - 1 : common;            /* equal responses: dropped later, and counted */
+    p->record.diverges = common != n[0] - 1 || common != n[1] - 1;
+    if (p->record.diverges)
+        return OK;
+    TRY(set_response(&p->record, 0, &p->message[0][common], p->where));
+    TRY(set_response(&p->record, 1, &p->message[1][common], p->where));
+    p->record.message = p->message[0];
+    p->record.n_messages = common;
+    return OK;
+}
+
+static int parse_conversation(struct pairs *p, json_t *messages)
+{
+    int n;
+    CHECK(json_is_array(messages), "%s: \"messages\" must be a list", p->where);
+    TRY(list_messages(messages, p->where, p->message[0], &n));
+    p->record.conversation = true;
+    p->record.message = p->message[0];
+    p->record.n_messages = n - 1;
+    return set_response(&p->record, 0, &p->message[0][n - 1], p->where);
+}
+
+static int parse_names(struct pairs *p)
+{
+    snprintf(p->id, sizeof p->id, "%lld", (long long)p->record.number);
+    p->record.id = p->id;
+    p->record.subset = "";
+    TRY(json_opt_text(p->json, "id", p->where, &p->record.id));
+    return json_opt_text(p->json, "subset", p->where, &p->record.subset);
+}
+
+static int parse_record(struct pairs *p)
+{
+    json_t *prompt, *chosen, *rejected, *messages;
+    CHECK(json_is_object(p->json), "%s: not a JSON object", p->where);
+    TRY(parse_names(p));
+    messages = json_object_get(p->json, "messages");
+    if (messages)
+        return parse_conversation(p, messages);
+    TRY(json_get(p->json, "chosen", p->where, &chosen));
+    TRY(json_get(p->json, "rejected", p->where, &rejected));
+    prompt = json_object_get(p->json, "prompt");
+    if (!prompt || json_is_null(prompt))
+        return parse_common(p, chosen, rejected);
+    TRY(parse_prompt(p, prompt));
+    TRY(parse_response(p, chosen, 0));
+    return parse_response(p, rejected, 1);
+}
+
+static void clear(struct pairs *p)
+{
+    for (int side = 0; side < 2; side++)
+        free(p->record.response[side].critique);
+    json_decref(p->json);
+    p->json = NULL;
+    p->record = (struct pair_record){0};
+}
+
+int pairs_open(const char *path, struct pairs **out)
+{
+    struct pairs *p = calloc(1, sizeof *p);
+    CHECK(p, "out of memory while opening %s", path);
+    int status = lines_open(path, &p->lines);
+    if (status != OK)
+        pairs_close(&p);
+    else
+        *out = p;
+    return status;
+}
+
+static bool is_blank(const char *line, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!strchr(" \t\r", line[i]))
+            return false;
+    return true;
+}
+
+int pairs_next(struct pairs *p, const struct pair_record **record)
+{
+    const char *line;
+    size_t n;
+    int64_t number;
+    *record = NULL;
+    clear(p);
+    do {
+        TRY(lines_next(p->lines, &line, &n, &number));
+        if (!line)
+            return OK;
+    } while (is_blank(line, n));
+    snprintf(p->where, sizeof p->where, "%s, line %lld", lines_where(p->lines), (long long)number);
+    TRY(json_parse(line, n, p->where, &p->json));
+    p->record.number = p->number++;
+    TRY(parse_record(p));
+    *record = &p->record;
+    return OK;
+}
+
+void pairs_close(struct pairs **out)
+{
+    struct pairs *p = *out;
+    if (!p)
+        return;
+    clear(p);
+    lines_close(&p->lines);
+    free(p);
+    *out = NULL;
+}
