@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 
 #include "base/file.h"
 #include "base/hash.h"
@@ -16,6 +17,8 @@ struct joint { const struct encoder *e; struct token_list *out; char *plain; siz
 
 static int add_plain(struct joint *j, const char *text, size_t n)
 {
+    if (n == 0)
+        return OK;
     if (j->n + n > j->max) {
         char *grown = realloc(j->plain, (j->n + n) * 2 + 256);
         CHECK(grown, "out of memory while rendering a conversation");
@@ -54,14 +57,33 @@ static int add_literal(struct joint *j, const char *text, size_t n)
 
 static int add_text(struct joint *j, const char *literal) { return add_literal(j, literal, strlen(literal)); }
 
+/* White space as Jinja's trim (Python's strip) knows it. */
+static bool is_white(int32_t c)
+{
+    return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
+           c == 0x205f || c == 0x3000;
+}
+
+/* Bytes of the white space character at text, 0 when there is none. */
+static size_t white_at(const char *text, size_t n)
+{
+    int32_t c;
+    utf8proc_ssize_t step = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &c);
+    return step > 0 && is_white(c) ? (size_t)step : 0;
+}
+
 static void trimmed(const struct encoder *e, const char **text, size_t *n)
 {
-    static const char white[] = " \t\n\r\v\f";
-    while (e->template.trim && *n > 0 && strchr(white, (*text)[*n - 1]))
-        (*n)--;
-    while (e->template.trim && *n > 0 && strchr(white, **text)) {
-        (*text)++;
-        (*n)--;
+    size_t step;
+    if (!e->template.trim)
+        return;
+    for (; *n > 0 && (step = white_at(*text, *n)) > 0; *n -= step)
+        *text += step;
+    while (*n > 0) {
+        for (step = 1; step < *n && ((unsigned char)(*text)[*n - step] & 0xc0) == 0x80; step++) {}
+        if (white_at(*text + *n - step, step) != step)
+            return;
+        *n -= step;
     }
 }
 
@@ -100,8 +122,10 @@ static int finish(struct joint *j, int status, int32_t from)
 static int add_message(struct joint *j, const struct message *m, const char *lead)
 {
     const struct chat_template *t = &j->e->template;
-    if (strcmp(m->role, "system") == 0)
+    if (strcmp(m->role, "system") == 0) {
+        CHECK(strstr(t->system, "{content}"), "a conversation has a system message that is not its first, for which the template has no turn");
         return add_turn(j, t->system, "", m->text, m->n_bytes);
+    }
     if (strcmp(m->role, "user") == 0)
         return add_turn(j, t->user, lead, m->text, m->n_bytes);
     CHECK(strcmp(m->role, "assistant") == 0, "a message has the role '%.40s': system, user and assistant are known", m->role);
@@ -122,7 +146,7 @@ static int render_prompt(struct joint *j, const struct message *message, int n)
     if (t->system_in_user && system.n_bytes > 0) {
         lead = strndup(system.text, system.n_bytes);
         CHECK(lead, "out of memory while rendering a conversation");
-    } else if (!t->system_in_user && (system.n_bytes > 0 || t->always_system)) {
+    } else if (!t->system_in_user && (has || system.n_bytes > 0 || t->always_system)) {
         TRY(add_message(j, &system, ""));
     }
     int status = OK;
@@ -188,7 +212,10 @@ static int open_parts(const struct config *config, struct encoder *e)
 {
     CHECK_USAGE(*config->backbone.path, "backbone.path is not set: name a Hugging Face folder");
     TRY(tokenizer_open(config->backbone.path, &e->tokenizer));
-    TRY(template_open(config->data.template, e->tokenizer, config->data.today_date, config->data.system, &e->template));
+    char system[TEMPLATE_TEXT] = "";
+    if (!*config->data.system && strcmp(config->data.template, "auto") == 0)
+        TRY(template_model_system(config->backbone.path, system));
+    TRY(template_open(config->data.template, e->tokenizer, config->data.today_date, *system ? system : config->data.system, &e->template));
     TRY(read_instruction(config, &e->instruction));
     const char *reward = *config->reward.token ? config->reward.token : e->template.reward;
     e->reward = tokenizer_find(e->tokenizer, reward);

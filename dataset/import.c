@@ -23,6 +23,9 @@ static bool same_response(const struct pair_record *r)
     return r->response[0].n_bytes == r->response[1].n_bytes && memcmp(r->response[0].text, r->response[1].text, r->response[0].n_bytes) == 0;
 }
 
+/* The same after the template's trimming. */
+static bool same_tokens(const struct token_list *a, const struct token_list *b) { return a->n == b->n && memcmp(a->token, b->token, (size_t)a->n * sizeof *a->token) == 0; }
+
 static bool is_empty(const char *text, size_t n)
 {
     while (n > 0 && strchr(" \t\r\n", *text)) {
@@ -120,42 +123,51 @@ static int import_conversation(struct importing *m, const struct pair_record *r)
     return put(m, r);
 }
 
+static int encode_responses(struct importing *m, const struct pair_record *r)
+{
+    for (int side = 0; side < 2; side++)
+        TRY(encode_response(m->encoder, r->response[side].text, r->response[side].n_bytes, &m->response[side]));
+    return OK;
+}
+
 static int import_pair(struct importing *m, const struct pair_record *r)
 {
-    if (same_response(r)) {
+    TRY(encode_responses(m, r));
+    if (same_response(r) || same_tokens(&m->response[0], &m->response[1])) {
         m->counts->equal_responses++;
         return OK;
     }
-    int32_t longest = 0;
-    for (int side = 0; side < 2; side++) {
-        TRY(encode_response(m->encoder, r->response[side].text, r->response[side].n_bytes, &m->response[side]));
-        longest = m->response[side].n > longest ? m->response[side].n : longest;
-        m->n_list[side] = 0;
-        if (m->kind == IMPORT_CRITIQUES)
-            TRY(add_critiques(m, r, side));
-    }
-    if (m->kind == IMPORT_PREFERENCES && m->prompt.n + longest - m->encoder->lead_in.n + 1 > m->config->data.max_path_tokens) {
-        m->counts->long_paths++;
-        return OK;
-    }
-    if (m->kind == IMPORT_CRITIQUES && (m->n_list[0] == 0 || m->n_list[1] == 0)) {
-        m->counts->empty_sides++;
-        return OK;
-    }
-    return put(m, r);
+    m->n_list[0] = m->n_list[1] = 0;
+    for (int side = 0; side < 2 && m->kind == IMPORT_CRITIQUES; side++)
+        TRY(add_critiques(m, r, side));
+    int32_t longest = m->response[0].n > m->response[1].n ? m->response[0].n : m->response[1].n;
+    bool too_long = m->kind == IMPORT_PREFERENCES && m->prompt.n + longest - m->encoder->lead_in.n + 1 > m->config->data.max_path_tokens;
+    bool empty_side = m->kind == IMPORT_CRITIQUES && (m->n_list[0] == 0 || m->n_list[1] == 0);
+    m->counts->long_paths += too_long;
+    m->counts->empty_sides += empty_side;
+    return too_long || empty_side ? OK : put(m, r);
 }
 
 static int import_record(struct importing *m, const struct pair_record *r)
 {
-    m->counts->records++;
     m->prompt.n = m->response[0].n = m->response[1].n = 0;
     if (r->diverges) {
         m->counts->diverging++;
         return OK;
     }
-    CHECK(r->conversation == (m->kind == IMPORT_CONVERSATIONS), "record %lld is %s", (long long)r->number, r->conversation ? "a conversation, but pairs are wanted" : "a pair, but conversations are wanted");
+    CHECK(r->conversation == (m->kind == IMPORT_CONVERSATIONS), "this record is %s", r->conversation ? "a conversation, but pairs are wanted" : "a pair, but conversations are wanted");
     TRY(encode_prompt(m->encoder, r->message, r->n_messages, &m->prompt));
     return r->conversation ? import_conversation(m, r) : import_pair(m, r);
+}
+
+/* A failure's sentence gets the record's place in front. */
+static int located(const struct pair_record *r, int status)
+{
+    struct trace trace;
+    if (status == OK)
+        return OK;
+    trace_take(&trace);
+    return FAIL("%s: %s", r->where, trace.sentence);
 }
 
 static int import_all(struct importing *m, const char *path)
@@ -165,7 +177,8 @@ static int import_all(struct importing *m, const char *path)
     TRY(pairs_open(path, &pairs));
     int status = pairs_next(pairs, &record);
     while (status == OK && record) {
-        status = import_record(m, record);
+        m->counts->records++;
+        status = located(record, import_record(m, record));
         if (status == OK)
             status = pairs_next(pairs, &record);
     }

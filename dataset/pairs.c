@@ -201,7 +201,11 @@ static int parse_names(struct pairs *p)
     snprintf(p->id, sizeof p->id, "%lld", (long long)p->record.number);
     p->record.id = p->id;
     p->record.subset = "";
-    TRY(json_opt_text(p->json, "id", p->where, &p->record.id));
+    json_t *id = json_object_get(p->json, "id");
+    if (json_is_integer(id))
+        snprintf(p->id, sizeof p->id, "%lld", (long long)json_integer_value(id));
+    else
+        TRY(json_opt_text(p->json, "id", p->where, &p->record.id));
     return json_opt_text(p->json, "subset", p->where, &p->record.subset);
 }
 
@@ -267,6 +271,7 @@ int pairs_next(struct pairs *p, const struct pair_record **record)
     snprintf(p->where, sizeof p->where, "%s, line %lld", lines_where(p->lines), (long long)number);
     TRY(json_parse(line, n, p->where, &p->json));
     p->record.number = p->number++;
+    p->record.where = p->where;
     TRY(parse_record(p));
     *record = &p->record;
     return OK;

@@ -12,7 +12,8 @@ struct pair_critique { const char *text; size_t n_bytes; float judge_score, qual
 
 struct pair_record {
     int64_t number;             /* of the record in the file, from 0 */
-    const char *id, *subset;
+    const char *where;          /* file and line, for sentences */
+    const char *id, *subset;    /* id: the number where there is none; a whole number is accepted */
     int n_messages;
     struct message *message;    /* the prompt */
     bool conversation;          /* response[0] alone */

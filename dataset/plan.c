@@ -446,25 +446,51 @@ int plan_capacity(struct plan *p, struct plan_capacity *out)
 
 /* ---- open ------------------------------------------------------------------------------------------------------------------------------------ */
 
+/* Rows of the pair's whole tree, and of its longest path, with every reward read. */
+static void measure_pair(const struct plan *p, int64_t pair, int64_t *whole, int64_t *longest)
+{
+    int64_t x = p->set->n_prompt[pair];
+    *longest = 0;
+    *whole = p->o.share_prefix ? x : 0;
+    for (int side = 0; side < 2; side++) {
+        int32_t n = without_critiques(p) ? 1 : critiques_of(p, pair, side);
+        int64_t y = response_tokens(p, pair, side), above = p->o.share_prefix ? 0 : x + y;
+        *whole += p->o.share_prefix ? y : 0;
+        *longest = x + y > *longest ? x + y : *longest;
+        for (int32_t i = 0; i < n; i++) {
+            int64_t z = (int64_t)critique_tokens(p, pair, side, without_critiques(p) ? -1 : i) + 1;
+            *whole += above + z;
+            *longest = x + y + z > *longest ? x + y + z : *longest;
+        }
+    }
+}
+
+/* Has the pair what the mode reads? */
+static int check_sides(const struct plan *p, int64_t pair)
+{
+    unsigned long long source = p->set->source[pair];
+    for (int side = 0; side < 2; side++) {
+        CHECK_USAGE(p->o.mode != MODE_REWARD_ONLY || response_tokens(p, pair, side) > 0, "record %llu is a conversation: reward-only reads pairs; use objective.mode critique-only", source);
+        CHECK_USAGE(p->o.mode == MODE_REWARD_ONLY || p->o.mode == MODE_CRITIQUE_ONLY || critiques_of(p, pair, side) > 0,
+                    "record %llu has no critique of its %s response: this mode reads critiques of both; use objective.mode reward-only, or import a set with critiques", source,
+                    side ? "rejected" : "chosen");
+    }
+    CHECK_USAGE(p->o.mode != MODE_CRITIQUE_ONLY || critiques_of(p, pair, 0) + critiques_of(p, pair, 1) > 0,
+                "record %llu has neither a critique nor a conversation to learn from: import a set with critiques", source);
+    return OK;
+}
+
 static int check_pair(const struct plan *p, int64_t pair)
 {
-    int64_t longest = 0, cross = p->set->n_prompt[pair];
-    for (int side = 0; side < 2; side++) {
-        int32_t n = without_critiques(p) ? 1 : critiques_of(p, pair, side), z = 0;
-        cross += response_tokens(p, pair, side);
-        for (int32_t i = 0; i < n; i++) {
-            int32_t tokens = critique_tokens(p, pair, side, without_critiques(p) ? -1 : i) + 1;
-            z = tokens > z ? tokens : z;
-            cross += tokens;
-        }
-        int64_t path = (int64_t)p->set->n_prompt[pair] + response_tokens(p, pair, side) + z;
-        longest = path > longest ? path : longest;
-    }
-    CHECK(longest <= p->o.max_path_tokens, "pair %llu has a path of %lld tokens, more than data.max_path_tokens %lld: make the set anew with that limit, or raise it",
-          (unsigned long long)p->set->source[pair], (long long)longest, (long long)p->o.max_path_tokens);
-    CHECK_USAGE(p->o.pairing != PAIRING_CROSS || p->o.mode == MODE_CRITIQUE_ONLY || cross <= p->o.micro_batch_tokens,
-                "pairing cross keeps a tree whole, and that of pair %llu has %lld tokens, more than mesh.micro_batch_tokens %lld: raise it, or use pairing zip",
-                (unsigned long long)p->set->source[pair], (long long)cross, (long long)p->o.micro_batch_tokens);
+    int64_t whole, longest;
+    unsigned long long source = p->set->source[pair];
+    TRY(check_sides(p, pair));
+    measure_pair(p, pair, &whole, &longest);
+    CHECK(longest <= p->o.max_path_tokens, "pair %llu has a path of %lld tokens, more than data.max_path_tokens %lld: make the set anew with that limit, or raise it", source,
+          (long long)longest, (long long)p->o.max_path_tokens);
+    CHECK_USAGE(p->o.pairing != PAIRING_CROSS || p->o.mode == MODE_CRITIQUE_ONLY || whole <= p->o.micro_batch_tokens,
+                "pairing cross keeps a tree whole, and that of pair %llu has %lld tokens, more than mesh.micro_batch_tokens %lld: raise it, or use pairing zip", source, (long long)whole,
+                (long long)p->o.micro_batch_tokens);
     return OK;
 }
 

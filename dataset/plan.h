@@ -29,6 +29,7 @@ struct plan_options {
     int data_size, row_multiple;        /* data axis; tensor axis */
     int32_t lead_in;                    /* tokens to leave off the responses: > 0 in reward-only of a set that has them */
     bool share_prefix;
+    int64_t vocabulary;                 /* a stored token at or above it is refused when read; 0: not checked */
     int64_t token_cost, attention_cost; /* operations of one token row, of one (query, key) pair */
     double (*lambda)(const void *context, int64_t step);
     const void *lambda_context;
@@ -58,7 +59,8 @@ struct step_plan {
 };
 
 struct plan;
-/* set is borrowed. USAGE for a budget below 2 x max_path_tokens, data axis above pairs_per_step, a path above max_path_tokens, a cross tree above the budget. */
+/* set is borrowed. USAGE for a budget below 2 x max_path_tokens, data axis above pairs_per_step, a cross tree above the budget, a pair
+ * without what the mode reads; FAILED for a path above max_path_tokens. */
 int plan_create(const struct plan_set *set, const struct plan_options *options, struct plan **out);
 void plan_free(struct plan **plan);
 int64_t plan_steps_per_epoch(const struct plan *plan);

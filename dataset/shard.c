@@ -67,6 +67,20 @@ static int check_lengths(const struct shard *s)
     return OK;
 }
 
+/* Every node has a last row, which predicts what hangs on it. A conversation has two empty responses and its text as a critique of the first. */
+static int check_empty(const struct shard *s)
+{
+    for (int64_t i = 0; i < s->n_pairs; i++) {
+        bool empty[2] = {s->response[2 * i] == s->response[2 * i + 1], s->response[2 * i + 1] == s->response[2 * i + 2]};
+        bool second = s->critiques_of_response[2 * i + 1] < s->critiques_of_response[2 * i + 2];
+        CHECK(s->prompt[i] < s->prompt[i + 1], "%s: pair %lld has an empty prompt: the file is damaged, make it anew", h5_path(s->file), (long long)i);
+        CHECK(empty[0] == empty[1] && !(empty[0] && second), "%s: pair %lld has an empty response: the file is damaged, make it anew", h5_path(s->file), (long long)i);
+    }
+    for (int64_t i = 0; i < s->n_critiques; i++)
+        CHECK(s->critique[i] < s->critique[i + 1], "%s: critique %lld is empty: the file is damaged, make it anew", h5_path(s->file), (long long)i);
+    return OK;
+}
+
 static int read_lists(struct shard *s)
 {
     uint64_t prompts, responses, critiques, ids, subsets;
@@ -85,7 +99,8 @@ static int read_lists(struct shard *s)
     TRY(read_offsets(s, "/offset/id", s->n_pairs, ids, &s->id_offset));
     TRY(read_offsets(s, "/offset/subset", s->n_pairs, subsets, &s->subset_offset));
     TRY(check_sources(s));
-    return check_lengths(s);
+    TRY(check_lengths(s));
+    return check_empty(s);
 }
 
 int shard_open(const char *path, struct shard **out)

@@ -8,7 +8,9 @@
  *   /text/id /text/subset                             uint8, with /offset/id /offset/subset [P+1]
  *   attributes: format, version, tokenizer, template (hashes), model, pairs, critiques, lead_in
  *
- * Invariants: every offset list starts at 0, never falls, ends at the length of what it cuts; all lists have the lengths above.
+ * A conversation is a pair of two empty responses, whose text is the one critique of the first.
+ * Invariants: every offset list starts at 0, never falls, ends at the length of what it cuts; all lists have the lengths above; no prompt and no critique is empty,
+ * and no response but a conversation's.
  */
 #ifndef DATASET_SHARD_H
 #define DATASET_SHARD_H

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/h5.h"
 #include "base/status.h"
 
 /* ---- batch ----------------------------------------------------------------------------------------------------------------------------------- */
@@ -57,6 +58,15 @@ static int read_side(const struct reading *r, int side, uint32_t **at, struct tr
     return OK;
 }
 
+static int check_tokens(const struct reading *r, const uint32_t *token, int64_t n)
+{
+    int64_t vocabulary = r->options->vocabulary;
+    for (int64_t i = 0; i < n && vocabulary > 0; i++)
+        CHECK((int64_t)token[i] < vocabulary, "%s: token %u of pair %llu is outside the model's vocabulary of %lld: the set was made for another model, or is damaged", h5_path(r->shard->file),
+              token[i], (unsigned long long)r->shard->source[r->index], (long long)vocabulary);
+    return OK;
+}
+
 static int read_part(const struct reading *r, struct part_text *text, struct tree *tree)
 {
     const struct shard *s = r->shard;
@@ -75,6 +85,7 @@ static int read_part(const struct reading *r, struct part_text *text, struct tre
     at += n;
     TRY(read_side(r, 0, &at, &leaf, tree));
     TRY(read_side(r, 1, &at, &leaf, tree));
+    TRY(check_tokens(r, text->token, total));
     for (int32_t i = 0; i < part->n_comparisons; i++) {
         struct plan_comparison c = r->plan->comparison[part->first_comparison + i];
         text->comparison[i] = (struct tree_comparison){c.chosen, c.rejected, (float)part->comparison_weight};
@@ -145,7 +156,7 @@ struct data_stream {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool ready, closing;        /* ready: `ahead`, or a failure, waits to be taken */
+    bool ready, closing, ended; /* ready: `ahead`, or a failure, waits to be taken; ended: the thread makes no more */
     struct step_batch ahead;
     int status;
     struct trace trace;
@@ -187,6 +198,10 @@ static void *work(void *context)
         int status = make_next(s, &made);
         go_on = hand_over(s, &made, status);
     }
+    pthread_mutex_lock(&s->lock);
+    s->ended = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
     return NULL;
 }
 
@@ -205,6 +220,8 @@ int data_stream_open(const struct dsub_view *view, struct plan *plan, const stru
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     if (pthread_create(&s->thread, NULL, work, s) != 0) {
+        pthread_mutex_destroy(&s->lock);
+        pthread_cond_destroy(&s->changed);
         free(s);
         return FAIL("cannot start the thread that reads data");
     }
@@ -224,8 +241,9 @@ int data_stream_next(struct data_stream *s, const struct step_batch **out)
     double start_s = now_s();
     step_batch_free(&s->current);
     pthread_mutex_lock(&s->lock);
-    while (!s->ready)
+    while (!s->ready && !s->ended)
         pthread_cond_wait(&s->changed, &s->lock);
+    ASSERT(s->ready);           /* the caller asks for no step at or behind end_step */
     int status = s->status;
     s->current = s->ahead;
     s->ahead = (struct step_batch){0};

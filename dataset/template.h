@@ -28,6 +28,9 @@ struct chat_template {
 
 /* name: a built-in, "auto" (by the tokenizer's special tokens), or a file. system overrides default_system unless empty. */
 int template_open(const char *name, const struct tokenizer *tokenizer, const char *today_date, const char *system, struct chat_template *out);
+/* The system message that the model's own chat template (tokenizer_config.json of its folder) writes for conversations that have none: SmolLM2 and Qwen do. out is "" when
+ * there is no such file or message. FAILED for a file that is not JSON. */
+int template_model_system(const char *folder, char out[TEMPLATE_TEXT]);
 int template_parse(const char *text, size_t n_bytes, const char *where, struct chat_template *out);
 
 #endif

@@ -47,12 +47,36 @@ static int parse_normal(json_t *step, const char *where, struct splitter *s)
     return OK;
 }
 
+/* \s and \S written as a property, malloc'd: PCRE2's own \s takes U+180E for a space, which Unicode (and Hugging Face's Oniguruma) does not. */
+static char *exact_spaces(const char *pattern)
+{
+    enum { NAME = sizeof "\\p{White_Space}" - 1 };
+    char *out = malloc(strlen(pattern) * NAME + 1), *at = out;
+    for (const char *p = pattern; out && *p; p++) {
+        if (p[0] != '\\' || !p[1]) {
+            *at++ = *p;
+        } else if (p[1] == 's' || p[1] == 'S') {
+            memcpy(at, *++p == 's' ? "\\p{White_Space}" : "\\P{White_Space}", NAME);
+            at += NAME;
+        } else {
+            *at++ = *p++;
+            *at++ = *p;
+        }
+    }
+    if (out)
+        *at = 0;
+    return out;
+}
+
 static int add_regex(struct splitter *s, const char *pattern, const char *where)
 {
     int error;
     PCRE2_SIZE at;
     CHECK(s->n_steps < SPLIT_MAX_STEPS, "%s: more than %d pre-tokenizers", where, SPLIT_MAX_STEPS);
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &error, &at, NULL);
+    char *exact = exact_spaces(pattern);
+    CHECK(exact, "out of memory for the patterns of %s", where);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)exact, PCRE2_ZERO_TERMINATED, PCRE2_UTF | PCRE2_UCP, &error, &at, NULL);
+    free(exact);
     CHECK(code, "%s: the pre-tokenizer's pattern cannot be read at byte %zu", where, at);
     pcre2_jit_compile(code, PCRE2_JIT_COMPLETE);
     s->step[s->n_steps++].regex = code;

@@ -1,15 +1,18 @@
-/* dump: D_sub -> JSON lines on standard output. Texts are decoded: the prompt is the rendered one, without its special tokens' effect. */
+/* dump: D_sub -> JSON lines on standard output, such that import makes the same tokens of them: the prompt is a string or a list of messages where it can be read back
+ * from its tokens, else the rendered text. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "base/json.h"
+#include "base/status.h"
 #include "dataset/dsub.h"
-#include "dataset/encode.h"
+#include "dataset/unrender.h"
 #include "launch/command.h"
 
-struct dumping { const struct dsub *dsub; const struct encoder *encoder; uint32_t *token; int64_t max; };
+struct dumping { const struct dsub *dsub; const struct encoder *encoder; uint32_t *token; int64_t max; struct unrendered prompt; };
 
 static int reserve(struct dumping *d, int64_t n)
 {
@@ -69,17 +72,79 @@ static int dump_side(struct dumping *d, const struct shard *s, int64_t index, in
     return dump_critiques(d, s, index, side, list);
 }
 
+/* ---- prompts --------------------------------------------------------------------------------------------------------------------------------- */
+
+static json_t *message_json(const struct message *m)
+{
+    json_t *object = json_object();
+    json_object_set_new(object, "role", json_string(m->role));
+    json_object_set_new(object, "content", json_stringn_nocheck(m->text, m->n_bytes));
+    return object;
+}
+
+/* One user message is a string, unless it would be taken for a transcript. */
+static json_t *prompt_json(const struct unrendered *u, bool exact, bool conversation)
+{
+    static const char transcript[] = "\n\nHuman:";
+    const struct message *first = &u->message[0];
+    if (!exact)
+        return json_string_nocheck(u->text);
+    if (!conversation && u->n == 1 && strncmp(first->text, transcript, strlen(transcript)) != 0)
+        return json_stringn_nocheck(first->text, first->n_bytes);
+    json_t *list = json_array();
+    for (int i = 0; i < u->n; i++)
+        json_array_append_new(list, message_json(&u->message[i]));
+    return list;
+}
+
+static int dump_prompt(struct dumping *d, const struct shard *s, int64_t i, bool conversation, json_t **out)
+{
+    int64_t n = (int64_t)(s->prompt[i + 1] - s->prompt[i]);
+    bool exact;
+    TRY(reserve(d, n));
+    TRY(shard_read_prompt(s, i, d->token));
+    int status = unrender_prompt(d->encoder, d->token, (int32_t)n, &d->prompt, &exact);
+    if (status == OK)
+        *out = prompt_json(&d->prompt, exact, conversation);
+    unrendered_free(&d->prompt);
+    return status;
+}
+
+/* ---- records --------------------------------------------------------------------------------------------------------------------------------- */
+
+/* The last message is the one critique of an empty response. */
+static int dump_conversation(struct dumping *d, const struct shard *s, int64_t i, json_t *line)
+{
+    json_t *messages, *list, *text = NULL, *last = json_object();
+    int status = dump_prompt(d, s, i, true, &messages);
+    if (status != OK || !json_is_array(messages)) {
+        json_decref(last);
+        json_object_set_new(line, "prompt", status == OK ? messages : json_null());
+        return status == OK ? dump_side(d, s, i, 0, line) : status;
+    }
+    json_object_set_new(line, "messages", messages);
+    json_array_append_new(messages, last);
+    json_object_set_new(last, "role", json_string("assistant"));
+    list = json_array();
+    status = dump_critiques(d, s, i, 0, list);
+    if (status == OK)
+        text = json_object_get(json_array_get(list, 0), "text");
+    json_object_set(last, "content", text ? text : json_null());
+    json_decref(list);
+    return status;
+}
+
 static int dump_pair(struct dumping *d, int64_t number, json_t *line)
 {
     const struct shard *s = d->dsub->shard[d->dsub->pair[number].file];
-    int64_t i = d->dsub->pair[number].index, n = (int64_t)(s->prompt[i + 1] - s->prompt[i]);
-    json_t *text;
+    int64_t i = d->dsub->pair[number].index;
+    json_t *prompt;
     json_object_set_new(line, "id", json_stringn_nocheck(s->id + s->id_offset[i], (size_t)(s->id_offset[i + 1] - s->id_offset[i])));
     json_object_set_new(line, "subset", json_stringn_nocheck(s->subset + s->subset_offset[i], (size_t)(s->subset_offset[i + 1] - s->subset_offset[i])));
-    TRY(reserve(d, n));
-    TRY(shard_read_prompt(s, i, d->token));
-    TRY(text_of(d, d->token, n, true, &text));
-    json_object_set_new(line, "prompt", text);
+    if (s->response[2 * i] == s->response[2 * i + 2])
+        return dump_conversation(d, s, i, line);
+    TRY(dump_prompt(d, s, i, false, &prompt));
+    json_object_set_new(line, "prompt", prompt);
     TRY(dump_side(d, s, i, 0, line));
     return dump_side(d, s, i, 1, line);
 }
@@ -97,21 +162,32 @@ static int dump_all(struct dumping *d)
     return OK;
 }
 
+static int dump(const struct dsub *dsub, const struct encoder *encoder)
+{
+    char hex[HASH_HEX_SIZE];
+    struct dumping *d = calloc(1, sizeof *d);
+    CHECK(d, "out of memory for a dump");
+    d->dsub = dsub;
+    d->encoder = encoder;
+    hash_to_hex(tokenizer_hash(encoder->tokenizer), hex);
+    int status = strcmp(hex, dsub->meta.tokenizer) == 0 ? dump_all(d) : FAIL("the set was made with another tokenizer than backbone.path's: name the folder of %s", dsub->meta.model);
+    free(d->token);
+    free(d);
+    return status;
+}
+
 int cmd_dump(const struct command *command)
 {
     struct dsub *dsub;
-    struct encoder *encoder;
+    struct encoder *encoder = NULL;
     CHECK_USAGE(command->argc == 1, "dump takes one argument: DSUB_DIR");
     if (command->world->rank != 0)
         return OK;
     TRY(dsub_open(command->argv[0], &dsub));
     int status = encoder_open(&command->config, &encoder);
-    if (status == OK) {
-        struct dumping dumping = {.dsub = dsub, .encoder = encoder};
-        status = dump_all(&dumping);
-        free(dumping.token);
-        encoder_close(&encoder);
-    }
+    if (status == OK)
+        status = dump(dsub, encoder);
+    encoder_close(&encoder);
     dsub_close(&dsub);
     return status;
 }

@@ -98,7 +98,7 @@ static int make_options(struct run *r)
         .pairs_per_step = c->objective.pairs_per_step, .epochs = c->objective.epochs, .micro_batch_tokens = c->mesh.micro_batch_tokens,
         .max_path_tokens = c->data.max_path_tokens, .data_size = r->mesh->data->size, .row_multiple = r->mesh->tensor->size,
         .lead_in = c->objective.mode == MODE_REWARD_ONLY ? r->train_set->meta.n_lead_in : 0, .share_prefix = c->data.share_prefix,
-        .token_cost = 6 * model_linear_weights(&model), .attention_cost = (int64_t)12 * model.layers * model.heads * model.head_dim,
+        .vocabulary = model.vocab, .token_cost = 6 * model_linear_weights(&model), .attention_cost = (int64_t)12 * model.layers * model.heads * model.head_dim,
         .lambda = lambda_of, .lambda_context = &r->lambda,
     };
     r->layout = (struct forest_layout){(uint32_t)r->tokens.reward, c->data.share_prefix, r->mesh->tensor->size};

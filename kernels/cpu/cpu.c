@@ -36,6 +36,7 @@ static void fill_table(struct cpu *cpu)
 {
     cpu->kernels = kernels_ref;
     cpu->kernels.gemm = cpu_gemm;
+    cpu_vector_table(cpu, &cpu->kernels);
 }
 
 static int open_parts(struct cpu *cpu, const struct device_options *options)

@@ -8,12 +8,14 @@
 enum cpu_isa { CPU_SCALAR, CPU_AVX2, CPU_AVX512 };
 
 struct gemm_cache;
+struct vector_ops;
 
 struct cpu {
     struct kernels kernels;
     enum cpu_isa isa;
     struct pool *pool;
     struct gemm_cache *gemm;
+    const struct vector_ops *vector;    /* of isa */
 };
 
 static inline struct cpu *cpu_of(struct stream *stream) { return stream->device->state; }
@@ -22,5 +24,8 @@ static inline struct cpu *cpu_of(struct stream *stream) { return stream->device-
 int cpu_gemm_open(struct cpu *cpu);
 void cpu_gemm_close(struct cpu *cpu);
 int cpu_gemm(struct stream *, const struct gemm_args *);
+
+/* vector.c: overrides the vector operations and attention with those of cpu->isa. */
+void cpu_vector_table(struct cpu *cpu, struct kernels *table);
 
 #endif

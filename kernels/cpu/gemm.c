@@ -226,18 +226,67 @@ static int prepare(struct work *w)
     return status == OK ? reserve_scratch(w) : status;
 }
 
-int cpu_gemm(struct stream *stream, const struct gemm_args *g)
+static int multiply(struct cpu *cpu, const struct gemm_args *g)
 {
-    struct cpu *cpu = cpu_of(stream);
     struct work w = {.cache = cpu->gemm, .args = g};
-    if (g->m == 0 || g->n == 0)
-        return OK;
-    if (g->k == 0)
-        return ref_gemm(stream, g);
     cut(&w, cpu->gemm->n_threads);
     TRY(prepare(&w));
     pool_run(cpu->pool, run_block, &w, w.n_blocks);
     for (int64_t i = 0; i < w.n_blocks; i++)
         CHECK(w.status[i] == OK, "a matrix product of %lld x %lld x %lld failed in oneDNN", (long long)g->m, (long long)g->n, (long long)g->k);
     return OK;
+}
+
+/* ---- bf16 where oneDNN has none: float32 copies ---------------------------------------------------------------------------------------------- */
+
+static float *widen(const void *x, int64_t rows, int64_t cols, int64_t ld)
+{
+    float *out = malloc(((size_t)(rows * cols) + 1) * sizeof *out);
+    for (int64_t i = 0; out && i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            out[i * cols + j] = bf16_to_f32(((const bf16 *)x)[i * ld + j]);
+    return out;
+}
+
+static void narrow(const float *x, int64_t rows, int64_t cols, int64_t ld, bf16 *out)
+{
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = 0; j < cols; j++)
+            out[i * ld + j] = f32_to_bf16(x[i * cols + j]);
+}
+
+static int multiply_widened(struct cpu *cpu, const struct gemm_args *g)
+{
+    int status = OK;
+    struct gemm_args wide = *g;
+    float *a = widen(g->a, g->trans_a ? g->k : g->m, g->trans_a ? g->m : g->k, g->lda), *b = widen(g->b, g->trans_b ? g->n : g->k, g->trans_b ? g->k : g->n, g->ldb);
+    float *c = g->dtype_c == BF16 ? widen(g->c, g->m, g->n, g->ldc) : NULL;
+    CHECK_DONE(a && b && (c || g->dtype_c == F32), "out of memory in a matrix product");
+    wide.a = a;
+    wide.b = b;
+    wide.lda = g->trans_a ? g->m : g->k;
+    wide.ldb = g->trans_b ? g->k : g->n;
+    wide.dtype_ab = wide.dtype_c = F32;
+    if (c) {
+        wide.c = c;
+        wide.ldc = g->n;
+    }
+    TRY_DONE(multiply(cpu, &wide));
+    if (c)
+        narrow(c, g->m, g->n, g->ldc, g->c);
+done:
+    free(a);
+    free(b);
+    free(c);
+    return status;
+}
+
+int cpu_gemm(struct stream *stream, const struct gemm_args *g)
+{
+    struct cpu *cpu = cpu_of(stream);
+    if (g->m == 0 || g->n == 0)
+        return OK;
+    if (g->k == 0)
+        return ref_gemm(stream, g);
+    return g->dtype_ab == BF16 && cpu->isa != CPU_AVX512 ? multiply_widened(cpu, g) : multiply(cpu, g);
 }
