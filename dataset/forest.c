@@ -91,9 +91,9 @@ static void add_leaves(struct builder *b, const struct tree_leaf *leaf, int32_t 
 
 static void add_side(struct builder *b, const struct tree *t, int side, int32_t root, int32_t first_leaf, int32_t n)
 {
-    const struct tree_leaf *leaf = t->leaf[side] + first_leaf;
     if (n == 0)
         return;
+    const struct tree_leaf *leaf = t->leaf[side] + first_leaf;
     if (t->response[side].n == 0) {
         add_leaves(b, leaf, n, root, b->f->n_tokens - 1, t->prompt.n);
         return;

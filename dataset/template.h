@@ -6,7 +6,7 @@
  *   assistant=        what stands before an assistant's message
  *   end=              the end-of-turn token, after it
  *   after=            what follows the end of turn before the next turn
- *   default_system=   system message of conversations that have none
+ *   default_system=   system message of conversations that have none (data.system; with data.template auto, else the one that the model's own chat template writes)
  *   always_system=yes a system turn is written even with an empty message
  *   system_in_user=yes there is no system turn: its message and an empty line are put before the first user message
  *   trim=yes          messages lose white space at both ends
@@ -28,7 +28,7 @@ struct chat_template {
 
 /* name: a built-in, "auto" (by the tokenizer's special tokens), or a file. system overrides default_system unless empty. */
 int template_open(const char *name, const struct tokenizer *tokenizer, const char *today_date, const char *system, struct chat_template *out);
-/* The system message that the model's own chat template (tokenizer_config.json of its folder) writes for conversations that have none: SmolLM2 and Qwen do. out is "" when
+/* The system message that the model's own chat template (chat_template.jinja, else tokenizer_config.json, of its folder) writes for conversations that have none: SmolLM2 and Qwen do. out is "" when
  * there is no such file or message. FAILED for a file that is not JSON. */
 int template_model_system(const char *folder, char out[TEMPLATE_TEXT]);
 int template_parse(const char *text, size_t n_bytes, const char *where, struct chat_template *out);

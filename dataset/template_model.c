@@ -1,4 +1,5 @@
 /* template_model: what a model's own chat template says, without running it: its default system message stands there as a literal. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -36,11 +37,25 @@ static const char *source_of(json_t *template)
     return json_string_value(template);
 }
 
+/* Newer folders keep the source in a file of its own. */
+static int read_jinja(const char *path, char out[TEMPLATE_TEXT])
+{
+    char *source;
+    size_t n_bytes;
+    TRY(file_read(path, &source, &n_bytes));
+    find_literal(source, out);
+    free(source);
+    return OK;
+}
+
 int template_model_system(const char *folder, char out[TEMPLATE_TEXT])
 {
     char path[2048];
     json_t *root;
     *out = 0;
+    TRY(path_join(path, sizeof path, folder, "chat_template.jinja"));
+    if (file_exists(path))
+        return read_jinja(path, out);
     TRY(path_join(path, sizeof path, folder, "tokenizer_config.json"));
     if (!file_exists(path))
         return OK;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <utf8proc.h>
 #include <zlib.h>
 
 #include "base/file.h"
@@ -157,8 +158,40 @@ static int on_piece(void *context, const char *bytes, size_t n)
     return vocab_encode(&e->t->vocab, bytes, n, e->out);
 }
 
-static bool is_word(unsigned char c) { return c >= 0x80 || c == '_' || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
-static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '\v' || c == '\f'; }
+/* The character that begins at text[0], and the one that ends at text[n - 1]; its bytes, 0 when there is none. */
+static size_t first_character(const char *text, size_t n, int32_t *c)
+{
+    utf8proc_ssize_t step = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, c);
+    return step > 0 ? (size_t)step : 0;
+}
+
+static size_t last_character(const char *text, size_t n, int32_t *c)
+{
+    size_t step = n > 0;
+    while (step < n && ((unsigned char)text[n - step] & 0xc0) == 0x80)
+        step++;
+    return first_character(text + n - step, step, c);
+}
+
+/* What a regular expression's \w and \s are in Unicode. */
+static bool is_word(int32_t c)
+{
+    utf8proc_category_t k = utf8proc_category(c);
+    return (k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_NL) || k == UTF8PROC_CATEGORY_PC || c == 0x200c || c == 0x200d;
+}
+
+static bool is_space(int32_t c)
+{
+    utf8proc_category_t k = utf8proc_category(c);
+    return (c >= 9 && c <= 13) || c == 0x85 || (k >= UTF8PROC_CATEGORY_ZS && k <= UTF8PROC_CATEGORY_ZP);
+}
+
+/* Whether [start, end) touches a word on either side. */
+static bool inside_word(const char *text, size_t n, size_t start, size_t end)
+{
+    int32_t before, after;
+    return (last_character(text, start, &before) > 0 && is_word(before)) || (first_character(text + end, n - end, &after) > 0 && is_word(after));
+}
 
 /* The longest added token at text[i] of the wanted kind, or NULL. */
 static const struct added *added_at(const struct tokenizer *t, const char *text, size_t n, size_t i, bool normalized)
@@ -170,8 +203,7 @@ static const struct added *added_at(const struct tokenizer *t, const char *text,
         const struct added *a = &t->added[k];
         if (a->normalized != normalized || a->n > n - i || memcmp(text + i, a->text, a->n) != 0 || (best && best->n >= a->n))
             continue;
-        bool inside = (i > 0 && is_word((unsigned char)text[i - 1])) || (i + a->n < n && is_word((unsigned char)text[i + a->n]));
-        if (!a->single_word || !inside)
+        if (!a->single_word || !inside_word(text, n, i, i + a->n))
             best = a;
     }
     return best;
@@ -187,11 +219,12 @@ static int cut_added(struct encoding *e, const char *text, size_t n, bool normal
             i++;
             continue;
         }
-        size_t start = i, end = i + a->n;
-        while (a->lstrip && start > from && is_space(text[start - 1]))
-            start--;
-        while (a->rstrip && end < n && is_space(text[end]))
-            end++;
+        size_t start = i, end = i + a->n, step;
+        int32_t c;
+        while (a->lstrip && (step = last_character(text + from, start - from, &c)) > 0 && is_space(c))
+            start -= step;
+        while (a->rstrip && (step = first_character(text + end, n - end, &c)) > 0 && is_space(c))
+            end += step;
         if (start > from)
             TRY(plain(e, text + from, start - from));
         TRY(token_list_add(e->out, a->id));

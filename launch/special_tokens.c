@@ -1,7 +1,6 @@
 /* special_tokens: looked up among the added tokens and the vocabulary of tokenizer.json. */
 #include "launch/special_tokens.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/file.h"
@@ -39,7 +38,7 @@ static int choose(const struct config *config, json_t *tokenizer, const char *wh
     CHECK(f < n, "%s has the end of turn of none of the templates llama3, chatml and mistral: is it the tokenizer of a chat model?", where);
     const char *reward = *config->reward.token ? config->reward.token : families[f].reward;
     CHECK_USAGE(strlen(reward) < sizeof out->reward_text, "reward.token is longer than %zu bytes", sizeof out->reward_text - 1);
-    snprintf(out->reward_text, sizeof out->reward_text, "%s", reward);
+    memcpy(out->reward_text, reward, strlen(reward) + 1);
     out->reward = find_token(tokenizer, reward);
     out->end_of_turn = find_token(tokenizer, families[f].end_of_turn);
     CHECK_USAGE(out->reward >= 0, "%s has no token %s: set reward.token to a special token that texts never use", where, reward);

@@ -3,6 +3,13 @@
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 set(CRITIC_RM_TEST_DATA ${CMAKE_SOURCE_DIR}/../shared/data CACHE PATH "folder of real data for tests")
 
+# Environment of every test. Sanitizers: Open MPI must stay loaded for its frames to be named, and is not ours to judge.
+set(test_environment CRITIC_RM_TEST_DATA=${CRITIC_RM_TEST_DATA})
+if(CRITIC_RM_SANITIZE)
+  list(APPEND test_environment OMPI_MCA_mca_base_component_disable_dlclose=1 ASAN_OPTIONS=fast_unwind_on_malloc=0 LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/ci/lsan.supp:print_suppressions=0
+       "TSAN_OPTIONS=ignore_noninstrumented_modules=1:detect_deadlocks=0:suppressions=${CMAKE_SOURCE_DIR}/ci/tsan.supp")
+endif()
+
 # What tests share: random values and forests, finite differences.
 room(test_tools GLOB tests/tools/*.c LINK base PkgConfig::CMOCKA)
 
@@ -18,12 +25,12 @@ function(test_program LABEL SOURCE)
     foreach(n ${ranks})
       add_test(NAME ${LABEL}.${name}.np${n} COMMAND ${CMAKE_SOURCE_DIR}/tests/tools/mpirun.sh ${n} $<TARGET_FILE:${name}>)
       set_tests_properties(${LABEL}.${name}.np${n} PROPERTIES LABELS ${LABEL} TIMEOUT 300 PROCESSORS 2
-        ENVIRONMENT "CRITIC_RM_TEST_DATA=${CRITIC_RM_TEST_DATA}" SKIP_RETURN_CODE 77)
+        ENVIRONMENT "${test_environment}" SKIP_RETURN_CODE 77)
     endforeach()
   else()
     add_test(NAME ${LABEL}.${name} COMMAND ${name})
     set_tests_properties(${LABEL}.${name} PROPERTIES LABELS ${LABEL} TIMEOUT 300
-      ENVIRONMENT "CRITIC_RM_TEST_DATA=${CRITIC_RM_TEST_DATA}" SKIP_RETURN_CODE 77)
+      ENVIRONMENT "${test_environment}" SKIP_RETURN_CODE 77)
   endif()
 endfunction()
 
@@ -54,7 +61,7 @@ foreach(label unit mpi golden slow)
     get_filename_component(name ${script} NAME_WE)
     add_test(NAME ${label}.${name}.sh COMMAND bash ${script})
     set_tests_properties(${label}.${name}.sh PROPERTIES LABELS ${label} TIMEOUT 900 PROCESSORS 2 SKIP_RETURN_CODE 77 ENVIRONMENT
-      "CRITIC_RM_TEST_DATA=${CRITIC_RM_TEST_DATA};CRITIC_RM=$<TARGET_FILE:critic-rm>;TINY_FOLDER=$<TARGET_FILE:tiny_folder>;TOOLS=${CMAKE_SOURCE_DIR}/tests/tools;SOURCE=${CMAKE_SOURCE_DIR}")
+      "${test_environment};CRITIC_RM=$<TARGET_FILE:critic-rm>;TINY_FOLDER=$<TARGET_FILE:tiny_folder>;TOOLS=${CMAKE_SOURCE_DIR}/tests/tools;SOURCE=${CMAKE_SOURCE_DIR}")
   endforeach()
 endforeach()
 add_executable(toy_task tests/programs/toy_task.c)

@@ -11,6 +11,7 @@ static void cpu_destroy(struct device *device)
     if (cpu) {
         cpu_gemm_close(cpu);
         pool_destroy(&cpu->pool);
+        free(cpu->scratch);
         free(cpu);
     }
     free(device);

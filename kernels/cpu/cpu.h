@@ -16,6 +16,8 @@ struct cpu {
     struct pool *pool;
     struct gemm_cache *gemm;
     const struct vector_ops *vector;    /* of isa */
+    float *scratch;             /* of attention's threads */
+    int64_t scratch_floats;
 };
 
 static inline struct cpu *cpu_of(struct stream *stream) { return stream->device->state; }

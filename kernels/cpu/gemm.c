@@ -168,8 +168,9 @@ static struct shape shape_of(const struct gemm_args *a, int64_t m, int64_t n)
     return s;
 }
 
-static void run_block(void *context, int64_t i)
+static void run_block(void *context, int64_t i, int thread)
 {
+    (void)thread;
     struct work *w = context;
     const struct gemm_args *g = w->args;
     int64_t at = i * w->block, a_at = 0, b_at = 0, c_at = w->along_m ? at * g->ldc : at;

@@ -10,8 +10,11 @@
 
 enum { SPINS = 4000 };
 
+struct worker { struct pool *pool; int thread; };
+
 struct pool {
     int n_workers;
+    struct worker *self;                /* what each worker is given */
     pthread_t *worker;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -24,11 +27,11 @@ struct pool {
     int64_t n_tasks;
 };
 
-static void draw(struct pool *p)
+static void draw(struct pool *p, int thread)
 {
     int64_t task;
     while ((task = atomic_fetch_add(&p->next, 1)) < p->n_tasks)
-        p->fn(p->context, task);
+        p->fn(p->context, task, thread);
 }
 
 static void pause_briefly(void) { __builtin_ia32_pause(); }
@@ -48,12 +51,13 @@ static void await_round(struct pool *p, uint64_t seen)
 
 static void *work(void *context)
 {
-    struct pool *p = context;
+    const struct worker *self = context;
+    struct pool *p = self->pool;
     for (uint64_t seen = 0;; seen++) {
         await_round(p, seen);
         if (atomic_load(&p->closing))
             return NULL;
-        draw(p);
+        draw(p, self->thread);
         atomic_fetch_sub(&p->busy, 1);
     }
 }
@@ -71,13 +75,16 @@ int pool_create(int n_threads, struct pool **out)
     struct pool *p = calloc(1, sizeof *p);
     CHECK(p, "out of memory for the thread pool");
     p->worker = calloc((size_t)n_threads, sizeof *p->worker);
+    p->self = calloc((size_t)n_threads, sizeof *p->self);
     pthread_mutex_init(&p->lock, NULL);
     pthread_cond_init(&p->wake, NULL);
     *out = p;
-    for (int i = 0; p->worker && i < n_threads - 1; i++, p->n_workers++)
-        if (pthread_create(&p->worker[i], NULL, work, p) != 0)
+    for (int i = 0; p->worker && p->self && i < n_threads - 1; i++, p->n_workers++) {
+        p->self[i] = (struct worker){p, i + 1};
+        if (pthread_create(&p->worker[i], NULL, work, &p->self[i]) != 0)
             break;
-    if (p->n_workers == n_threads - 1)
+    }
+    if (p->worker && p->self && p->n_workers == n_threads - 1)
         return OK;
     pool_destroy(out);
     return FAIL("cannot start %d threads: lower device.threads", n_threads);
@@ -95,6 +102,7 @@ void pool_destroy(struct pool **out)
     pthread_mutex_destroy(&p->lock);
     pthread_cond_destroy(&p->wake);
     free(p->worker);
+    free(p->self);
     free(p);
     *out = NULL;
 }
@@ -105,7 +113,7 @@ void pool_run(struct pool *p, pool_fn fn, void *context, int64_t n_tasks)
 {
     if (p->n_workers == 0 || n_tasks <= 1) {
         for (int64_t i = 0; i < n_tasks; i++)
-            fn(context, i);
+            fn(context, i, 0);
         return;
     }
     p->fn = fn;
@@ -114,7 +122,7 @@ void pool_run(struct pool *p, pool_fn fn, void *context, int64_t n_tasks)
     atomic_store(&p->next, 0);
     atomic_store(&p->busy, p->n_workers);
     next_round(p);
-    draw(p);
+    draw(p, 0);
     for (int i = 0; atomic_load(&p->busy) > 0; i++)
         if (i < SPINS)
             pause_briefly();

@@ -5,13 +5,14 @@
 #include <stdint.h>
 
 struct pool;
-typedef void (*pool_fn)(void *context, int64_t task);
+/* thread: 0 .. pool_threads - 1, of the one that runs the task */
+typedef void (*pool_fn)(void *context, int64_t task, int thread);
 
 int pool_create(int n_threads, struct pool **out);
 void pool_destroy(struct pool **pool);
 int pool_threads(const struct pool *pool);
 
-/* fn(context, 0 .. n_tasks-1), each once, in any order, by any thread. */
+/* fn(context, task, thread) for tasks 0 .. n_tasks-1, each once, in any order, by any thread. */
 void pool_run(struct pool *pool, pool_fn fn, void *context, int64_t n_tasks);
 
 #endif

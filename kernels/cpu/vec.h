@@ -25,7 +25,7 @@ static inline vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }
 static inline vec vec_sqrt(vec a) { return _mm512_sqrt_ps(a); }
 static inline float vec_sum(vec a) { return _mm512_reduce_add_ps(a); }
 static inline float vec_largest(vec a) { return _mm512_reduce_max_ps(a); }
-static inline vec vec_round(vec a) { return _mm512_roundscale_ps(a, 0); }
+static inline vec vec_round(vec a) { return _mm512_cvtepi32_ps(_mm512_cvtps_epi32(a)); }
 static inline vec vec_exp2i(vec n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23)); }
 static inline vec vec_load_bf16(const bf16 *x)
 {
@@ -37,7 +37,7 @@ static inline void vec_store_bf16(bf16 *x, vec v)
     __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     __m512i rounded = _mm512_srli_epi32(_mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff))), 16);
     __m512i quiet = _mm512_or_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(0x40));
-    __m512i out = _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet);
+    __m512i out = _mm512_mask_mov_epi32(rounded, _mm512_cmpunord_ps_mask(v, v), quiet);
     _mm256_storeu_si256((__m256i *)(void *)x, _mm512_cvtepi32_epi16(out));
 }
 #elif defined(__AVX2__)
@@ -111,7 +111,7 @@ static inline void vec_store_bf16(bf16 *x, vec v) { *x = f32_to_bf16(v); }
 /* exp(x) within 2 ulp for x in [-87, 88]; below it 0 within 1e-38, above it clamped. x = n log 2 + r, a polynomial in r. NaN gives NaN. */
 static inline vec vec_exp(vec x)
 {
-    vec clamped = vec_min(vec_max(vec_set(-87.0f), x), vec_set(88.0f));
+    vec clamped = vec_min(vec_set(88.0f), vec_max(vec_set(-87.0f), x));     /* in this order a NaN stays one */
     vec n = vec_round(vec_mul(clamped, vec_set(1.44269504f)));
     vec r = vec_fma(n, vec_set(-0.693359375f), clamped);
     r = vec_fma(n, vec_set(2.12194440e-4f), r);

@@ -12,8 +12,9 @@ enum { PIECE_ELEMS = 1 << 15, SUM_ROWS = 64 };
 /* A piece of [0, total): function `run` does elements or rows [task * piece, ...). */
 struct cut { const struct vector_ops *ops; const void *args; int64_t total, piece; void (*run)(const struct cut *, int64_t first, int64_t n, int64_t task); float *sums; double *squares; };
 
-static void run_piece(void *context, int64_t task)
+static void run_piece(void *context, int64_t task, int thread)
 {
+    (void)thread;
     const struct cut *c = context;
     int64_t first = task * c->piece, n = c->total - first < c->piece ? c->total - first : c->piece;
     c->run(c, first, n, task);
@@ -111,15 +112,15 @@ static int cpu_norm_squared(struct stream *s, const struct norm_args *a)
 
 /* ---- attention ------------------------------------------------------------------------------------------------------------------------------- */
 
-/* Tiles of all runs: task = (tile, kv head). scratch: one for each thread would do; one for each task in flight is found by a free list. */
+/* Tiles of all runs: task = (tile, kv head). */
 struct attention_work {
     const struct vector_ops *ops;
     const struct attention_args *args;
     const int32_t *first_tile;  /* [n_runs + 1] */
     int n_runs;
     int pass;                   /* 0 forward, 1 dq, 2 dk and dv */
-    int64_t scratch_floats;
-    int status;
+    int64_t scratch_floats;     /* of one thread, a multiple of a cache line */
+    float *scratch;
 };
 
 static int run_of_tile(const struct attention_work *w, int64_t tile)
@@ -155,39 +156,44 @@ static void run_tile(const struct attention_work *w, int64_t tile, int kv_head, 
 }
 
 /* Later tiles of a path see more keys: they go first, so that the threads end together. */
-static void run_attention_task(void *context, int64_t task)
+static void run_attention_task(void *context, int64_t task, int thread)
 {
-    struct attention_work *w = context;
-    static _Thread_local struct { float *memory; int64_t n; } scratch;
+    const struct attention_work *w = context;
     int64_t n_tasks = (int64_t)w->first_tile[w->n_runs] * w->args->kv_heads, turned = n_tasks - 1 - task;
-    if (scratch.n < w->scratch_floats) {
-        free(scratch.memory);
-        scratch.memory = aligned_alloc(64, ((size_t)w->scratch_floats * sizeof(float) + 63) / 64 * 64);
-        scratch.n = scratch.memory ? w->scratch_floats : 0;
-    }
-    if (!scratch.memory) {
-        w->status = FAILED;
-        return;
-    }
-    run_tile(w, turned / w->args->kv_heads, (int)(turned % w->args->kv_heads), scratch.memory);
+    run_tile(w, turned / w->args->kv_heads, (int)(turned % w->args->kv_heads), w->scratch + thread * w->scratch_floats);
+}
+
+/* Working memory of the pool's threads, kept from call to call. */
+static int reserve_scratch(struct cpu *cpu, int64_t n_floats)
+{
+    if (n_floats <= cpu->scratch_floats)
+        return OK;
+    free(cpu->scratch);
+    cpu->scratch_floats = 0;
+    cpu->scratch = aligned_alloc(64, ((size_t)n_floats * sizeof(float) + 63) / 64 * 64);
+    CHECK(cpu->scratch, "out of memory in attention");
+    cpu->scratch_floats = n_floats;
+    return OK;
 }
 
 static int run_attention(struct stream *stream, const struct attention_args *a, int pass)
 {
     struct cpu *cpu = cpu_of(stream);
-    struct attention_work w = {.ops = cpu->vector, .args = a, .pass = pass, .n_runs = pass == 2 ? a->n_key_runs : a->n_runs, .scratch_floats = cpu->vector->attention_scratch(a)};
+    struct attention_work w = {.ops = cpu->vector, .args = a, .pass = pass, .n_runs = pass == 2 ? a->n_key_runs : a->n_runs, .scratch_floats = (cpu->vector->attention_scratch(a) + 15) / 16 * 16};
     int32_t *first = malloc(((size_t)w.n_runs + 1) * sizeof *first), tiles = 0, tile = pass == 2 ? TILE_K : TILE_Q;
     CHECK(first, "out of memory in attention");
+    int status = reserve_scratch(cpu, w.scratch_floats * pool_threads(cpu->pool));
+    w.scratch = cpu->scratch;
     for (int r = 0; r < w.n_runs; r++) {
         first[r] = tiles;
         tiles += ((pass == 2 ? a->key_runs[r].k_count : a->runs[r].q_count) + tile - 1) / tile;
     }
     first[w.n_runs] = tiles;
     w.first_tile = first;
-    pool_run(cpu->pool, run_attention_task, &w, (int64_t)tiles * a->kv_heads);
+    if (status == OK)
+        pool_run(cpu->pool, run_attention_task, &w, (int64_t)tiles * a->kv_heads);
     free(first);
-    CHECK(w.status == OK, "out of memory in attention");
-    return OK;
+    return status;
 }
 
 static void zero(void *x, int64_t n_elems, enum dtype dtype)

@@ -45,7 +45,7 @@ static void write_tokenizer(struct scratch *s, const char *name, const char *con
 static struct encoder *open_encoder(struct scratch *s, const char *template)
 {
     struct config config;
-    struct encoder *e;
+    struct encoder *e = NULL;
     char backbone[600], chosen[600], prompt[600];
     scratch_write(s, "critique.txt", instruction, strlen(instruction));
     snprintf(backbone, sizeof backbone, "backbone.path=%s", s->dir);

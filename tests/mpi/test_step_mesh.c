@@ -15,7 +15,10 @@
 #include "tests/tools/scratch.h"
 #include "tests/tools/tiny_run.h"
 
-enum { N_PAIRS = 11, N_STEPS = 6 };
+enum { N_PAIRS = 11 };
+
+/* 3 steps an epoch: the short last one where lambda is 1, and one where both losses count. */
+static const int64_t steps[] = {2, 4};
 
 static struct comm *world, *self;
 static struct device *ref, *cpu;
@@ -107,8 +110,8 @@ static void compare(struct config *config, int tensor, int64_t budget, bool shar
              share ? "shared" : "unshared", config->objective.mode, config->objective.pairing, config->objective.critique_norm);
     tiny_run_open(&oracle, &plain, self, ref);
     tiny_run_open(&run, config, world, device);
-    for (int64_t step = 0; step < N_STEPS; step++)
-        compare_step(&run, &oracle, step, what);
+    for (int i = 0; i < 2; i++)
+        compare_step(&run, &oracle, steps[i], what);
     tiny_run_close(&run);
     tiny_run_close(&oracle);
 }
@@ -205,7 +208,7 @@ int main(int argc, char **argv)
     };
     if (comm_mpi_start(&argc, &argv, &world) != OK || comm_self_create(&self) != OK || device_ref_create(&ref) != OK)
         return 1;
-    if (device_cpu_create(&(struct device_options){2, "auto"}, &cpu) != OK)
+    if (device_cpu_create(&(struct device_options){world->size == 1 ? 2 : 1, "auto"}, &cpu) != OK)
         return 1;
     if (world->rank == 0)
         scratch_make(&scratch);
