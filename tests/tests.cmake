@@ -66,3 +66,7 @@ foreach(label unit mpi golden slow)
 endforeach()
 add_executable(toy_task tests/programs/toy_task.c)
 target_link_libraries(toy_task PRIVATE base)
+
+# Speeds of the kernels; run by hand and by ci/bench.sh.
+add_executable(bench_kernels tests/bench/bench_kernels.c)
+target_link_libraries(bench_kernels PRIVATE test_tools kernels)

@@ -1,0 +1,269 @@
+/* bench_kernels: how fast are the CPU's kernels? Prints GFLOP/s of products and attention and GB/s of the vector operations, best of a few runs each.
+ *
+ *   bench_kernels [THREADS [ISA]]       defaults: 2 auto
+ *
+ * Shapes are SmolLM2-135M's (hidden 576, inner 1536, 9 query and 3 key/value heads of 64, vocabulary 49,152) with T = 1,600 tokens. A product of m x n x k is
+ * 2 m n k operations; attention is 4 D per pair of a query row and a key it sees and head forward, 10 D backward (what a pass recomputes is not counted).
+ * Numbers of one run may be compared with one another; other runs have other minutes. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "tests/tools/random_values.h"
+
+enum { REPEATS = 7, TOKENS = 1600, HIDDEN = 576, INNER = 1536, HEADS = 9, KV_HEADS = 3, DIM = 64, VOCABULARY = 49152, LOGIT_ROWS = 256 };
+
+struct bench { struct device *device; const struct kernels *kernels; struct random random; };
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void must(int status)
+{
+    if (status == OK)
+        return;
+    fprintf(stderr, "bench_kernels: %s\n", trace_sentence());
+    exit(1);
+}
+
+/* Memory of n elements with random values in [-1, 1). Kept until the end of the program's row: see drop. */
+struct array { void *memory; size_t n_bytes; };
+
+static struct array draw(struct bench *b, int64_t n_elems, enum dtype dtype)
+{
+    struct array x = {.n_bytes = (size_t)n_elems * dtype_bytes(dtype)};
+    must(device_alloc(b->device, x.n_bytes, &x.memory));
+    for (int64_t i = 0; i < n_elems; i++)
+        dtype_put(x.memory, dtype, i, (float)random_uniform(&b->random, -1.0, 1.0));
+    return x;
+}
+
+static void drop(struct bench *b, struct array *x, int n)
+{
+    for (int i = 0; i < n; i++)
+        device_free(b->device, &x[i].memory, x[i].n_bytes);
+}
+
+/* Seconds of the fastest of REPEATS calls, after one that is not counted. */
+typedef int (*slot)(struct stream *, const void *args);
+
+static double fastest(struct bench *b, slot call, const void *args)
+{
+    double best = 1e30;
+    for (int i = 0; i <= REPEATS; i++) {
+        double start = now();
+        must(call(&b->device->stream, args));
+        must(b->device->ops->synchronize(&b->device->stream));
+        double took = now() - start;
+        best = i > 0 && took < best ? took : best;
+    }
+    return best;
+}
+
+static void report(const char *name, enum dtype dtype, double amount, const char *unit, double seconds)
+{
+    printf("%-44s %-8s %9.1f %-8s %9.3f ms\n", name, dtype_name(dtype), amount / seconds / 1e9, unit, seconds * 1e3);
+    fflush(stdout);
+}
+
+/* ---- products -------------------------------------------------------------------------------------------------------------------------------- */
+
+#define CALL(name) static int call_##name(struct stream *s, const void *args) { return s->device->kernels->name(s, args); }
+CALL(gemm)
+CALL(attention_forward)
+CALL(attention_backward)
+CALL(rmsnorm_forward)
+CALL(rmsnorm_backward)
+CALL(rope)
+CALL(swiglu_forward)
+CALL(swiglu_backward)
+CALL(add)
+CALL(embedding_forward)
+CALL(embedding_backward)
+CALL(cross_entropy_max)
+CALL(cross_entropy_sum)
+CALL(cross_entropy_backward)
+CALL(adamw)
+CALL(norm_squared)
+
+struct product { const char *what; int64_t m, n, k; bool trans_a, trans_b, accumulate, wide; };
+
+/* y = x W^T, dx = dy W, dW += dy^T x (float32) of each matrix of the model. */
+static const struct product products[] = {
+    {"1024^3", 1024, 1024, 1024, false, false, false, false},
+    {"y = x W^T, query", TOKENS, HIDDEN, HIDDEN, false, true, false, false},
+    {"y = x W^T, key and value", TOKENS, KV_HEADS * DIM, HIDDEN, false, true, false, false},
+    {"y = x W^T, gate and up", TOKENS, INNER, HIDDEN, false, true, false, false},
+    {"y = x W^T, down", TOKENS, HIDDEN, INNER, false, true, false, false},
+    {"dx = dy W, gate and up", TOKENS, HIDDEN, INNER, false, false, false, false},
+    {"dx = dy W, down", TOKENS, INNER, HIDDEN, false, false, false, false},
+    {"dW += dy^T x, query", HIDDEN, HIDDEN, TOKENS, true, false, true, true},
+    {"dW += dy^T x, key and value", KV_HEADS * DIM, HIDDEN, TOKENS, true, false, true, true},
+    {"dW += dy^T x, gate and up", INNER, HIDDEN, TOKENS, true, false, true, true},
+    {"dW += dy^T x, down", HIDDEN, INNER, TOKENS, true, false, true, true},
+    {"logits = h E^T", LOGIT_ROWS, VOCABULARY, HIDDEN, false, true, false, true},
+    {"dh = dlogits E", LOGIT_ROWS, HIDDEN, VOCABULARY, false, false, false, false},
+    {"dE += dlogits^T h", VOCABULARY, HIDDEN, LOGIT_ROWS, true, false, true, true},
+};
+
+static void bench_product(struct bench *b, const struct product *p, enum dtype dtype)
+{
+    enum dtype dtype_c = p->wide ? F32 : dtype;
+    struct array x[] = {draw(b, p->m * p->k, dtype), draw(b, p->k * p->n, dtype), draw(b, p->m * p->n, dtype_c)};
+    struct gemm_args a = {.m = p->m, .n = p->n, .k = p->k, .trans_a = p->trans_a, .trans_b = p->trans_b, .accumulate = p->accumulate, .a = x[0].memory, .b = x[1].memory,
+                          .c = x[2].memory, .lda = p->trans_a ? p->m : p->k, .ldb = p->trans_b ? p->k : p->n, .ldc = p->n, .dtype_ab = dtype, .dtype_c = dtype_c};
+    char name[96];
+    snprintf(name, sizeof name, "%s [%lld x %lld x %lld]", p->what, (long long)p->m, (long long)p->n, (long long)p->k);
+    report(name, dtype, 2.0 * (double)(p->m * p->n * p->k), "GFLOP/s", fastest(b, call_gemm, &a));
+    drop(b, x, 3);
+}
+
+/* ---- attention ------------------------------------------------------------------------------------------------------------------------------- */
+
+/* One causal path of TOKENS, or a prompt of 400 with a response of 400 and five critiques of 160 that share both. */
+static const struct attention_run runs_path[] = {{0, TOKENS, 0, 1}};
+static const struct attention_range ranges_path[] = {{0, TOKENS}};
+static const struct attention_key_run keys_path[] = {{0, TOKENS, TOKENS}};
+static const struct attention_run runs_tree[] = {{0, 800, 0, 1}, {800, 160, 1, 2}, {960, 160, 3, 2}, {1120, 160, 5, 2}, {1280, 160, 7, 2}, {1440, 160, 9, 2}};
+static const struct attention_range ranges_tree[] = {{0, 800}, {0, 800}, {800, 160}, {0, 800}, {960, 160}, {0, 800}, {1120, 160}, {0, 800}, {1280, 160}, {0, 800}, {1440, 160}};
+static const struct attention_key_run keys_tree[] = {{0, 800, 1600}, {800, 160, 960}, {960, 160, 1120}, {1120, 160, 1280}, {1280, 160, 1440}, {1440, 160, 1600}};
+
+static double pairs_seen(const struct attention_args *a)
+{
+    double pairs = 0.0;
+    for (int r = 0; r < a->n_runs; r++)
+        for (int i = 0; i < a->runs[r].range_count; i++) {
+            double keys = a->ranges[a->runs[r].range_first + i].count, queries = a->runs[r].q_count;
+            pairs += i < a->runs[r].range_count - 1 ? queries * keys : queries * (keys - queries) + queries * (queries + 1) / 2;
+        }
+    return pairs * a->heads;
+}
+
+static void bench_attention(struct bench *b, const char *what, struct attention_args a)
+{
+    int64_t q = TOKENS * HEADS * DIM, kv = TOKENS * KV_HEADS * DIM, rows = TOKENS * HEADS;
+    struct array x[] = {draw(b, q, a.dtype), draw(b, kv, a.dtype), draw(b, kv, a.dtype), draw(b, q, a.dtype), draw(b, rows, F32),
+                        draw(b, q, a.dtype), draw(b, q, a.dtype), draw(b, kv, a.dtype), draw(b, kv, a.dtype), draw(b, rows, F32)};
+    char name[96];
+    a.rows = a.key_rows = TOKENS, a.heads = HEADS, a.kv_heads = KV_HEADS, a.dim = DIM, a.scale = 0.125f;
+    a.q_THD = x[0].memory, a.k_SGD = x[1].memory, a.v_SGD = x[2].memory, a.o_THD = x[3].memory, a.lse_HT = x[4].memory;
+    a.do_THD = x[5].memory, a.dq_THD = x[6].memory, a.dk_SGD = x[7].memory, a.dv_SGD = x[8].memory, a.delta_HT = x[9].memory;
+    snprintf(name, sizeof name, "attention forward, %s", what);
+    report(name, a.dtype, 4.0 * DIM * pairs_seen(&a), "GFLOP/s", fastest(b, call_attention_forward, &a));
+    snprintf(name, sizeof name, "attention backward, %s", what);
+    report(name, a.dtype, 10.0 * DIM * pairs_seen(&a), "GFLOP/s", fastest(b, call_attention_backward, &a));
+    drop(b, x, 10);
+}
+
+static void bench_attentions(struct bench *b, enum dtype dtype)
+{
+    bench_attention(b, "one path", (struct attention_args){.dtype = dtype, .runs = runs_path, .n_runs = 1, .ranges = ranges_path, .key_runs = keys_path, .n_key_runs = 1});
+    bench_attention(b, "a tree", (struct attention_args){.dtype = dtype, .runs = runs_tree, .n_runs = 6, .ranges = ranges_tree, .key_runs = keys_tree, .n_key_runs = 6});
+}
+
+/* ---- vectors: bytes that must move ----------------------------------------------------------------------------------------------------------- */
+
+static void bench_norm(struct bench *b, enum dtype dtype)
+{
+    int64_t n = TOKENS * HIDDEN;
+    double bytes = (double)n * (double)dtype_bytes(dtype);
+    struct array x[] = {draw(b, n, dtype), draw(b, n, dtype), draw(b, HIDDEN, dtype), draw(b, n, dtype), draw(b, TOKENS, F32), draw(b, n, dtype), draw(b, HIDDEN, F32)};
+    struct rmsnorm_args a = {.rows = TOKENS, .cols = HIDDEN, .dtype = dtype, .eps = 1e-5f, .x = x[0].memory, .add = x[1].memory, .weight = x[2].memory, .sum = x[0].memory,
+                             .y = x[3].memory, .rstd = x[4].memory, .dy = x[1].memory, .dx = x[5].memory, .dweight = x[6].memory, .accumulate = true};
+    report("rmsnorm forward with add", dtype, 4 * bytes, "GB/s", fastest(b, call_rmsnorm_forward, &a));
+    report("rmsnorm backward, accumulated", dtype, 4 * bytes, "GB/s", fastest(b, call_rmsnorm_backward, &a));
+    drop(b, x, 7);
+}
+
+static void bench_elementwise(struct bench *b, enum dtype dtype)
+{
+    int64_t n = TOKENS * INNER;
+    double bytes = (double)n * (double)dtype_bytes(dtype);
+    int32_t position[TOKENS];
+    struct array x[] = {draw(b, n, dtype), draw(b, n, dtype), draw(b, n, dtype), draw(b, n, dtype), draw(b, n, dtype), draw(b, TOKENS * DIM / 2, F32)};
+    for (int32_t i = 0; i < TOKENS; i++)
+        position[i] = i;
+    struct swiglu_args swiglu = {.n_elems = n, .dtype = dtype, .gate = x[0].memory, .up = x[1].memory, .y = x[2].memory, .dy = x[2].memory, .dgate = x[3].memory, .dup = x[4].memory};
+    struct map_args add = {.n_elems = n, .dtype = dtype, .dtype_y = dtype, .x = x[0].memory, .y = x[1].memory};
+    struct rope_args rope = {.rows = TOKENS, .heads = HEADS, .dim = DIM, .dtype = dtype, .x = x[0].memory, .position = position, .cos = x[5].memory, .sin = x[5].memory};
+    report("swiglu forward", dtype, 3 * bytes, "GB/s", fastest(b, call_swiglu_forward, &swiglu));
+    report("swiglu backward", dtype, 5 * bytes, "GB/s", fastest(b, call_swiglu_backward, &swiglu));
+    report("add", dtype, 3 * bytes, "GB/s", fastest(b, call_add, &add));
+    report("rope", dtype, 2 * bytes * HEADS * DIM / INNER, "GB/s", fastest(b, call_rope, &rope));
+    drop(b, x, 6);
+}
+
+static void bench_embedding(struct bench *b, enum dtype dtype)
+{
+    int64_t n = TOKENS * HIDDEN;
+    uint32_t token[TOKENS];
+    struct array x[] = {draw(b, (int64_t)VOCABULARY * HIDDEN, dtype), draw(b, (int64_t)VOCABULARY * HIDDEN, F32), draw(b, n, dtype)};
+    for (int i = 0; i < TOKENS; i++)
+        token[i] = (uint32_t)random_int(&b->random, 0, VOCABULARY - 1);
+    struct embedding_args a = {.rows = TOKENS, .cols = HIDDEN, .dtype = dtype, .token = token, .vocab_count = VOCABULARY, .table = x[0].memory, .y = x[2].memory, .dy = x[2].memory,
+                               .dtable = x[1].memory};
+    report("embedding forward", dtype, 2.0 * (double)n * (double)dtype_bytes(dtype), "GB/s", fastest(b, call_embedding_forward, &a));
+    report("embedding backward", dtype, (double)n * (8.0 + (double)dtype_bytes(dtype)), "GB/s", fastest(b, call_embedding_backward, &a));
+    drop(b, x, 3);
+}
+
+static void bench_entropy(struct bench *b, enum dtype dtype)
+{
+    int64_t n = (int64_t)LOGIT_ROWS * VOCABULARY;
+    int32_t first[LOGIT_ROWS + 1];
+    uint32_t target[LOGIT_ROWS];
+    float weight[LOGIT_ROWS], logit[LOGIT_ROWS];
+    struct array x[] = {draw(b, n, F32), draw(b, n, dtype), draw(b, LOGIT_ROWS, F32), draw(b, LOGIT_ROWS, F32)};
+    for (int32_t r = 0; r < LOGIT_ROWS; r++)
+        first[r] = r, target[r] = (uint32_t)random_int(&b->random, 0, VOCABULARY - 1), weight[r] = 1.0f;
+    first[LOGIT_ROWS] = LOGIT_ROWS;
+    struct cross_entropy_args a = {.rows = LOGIT_ROWS, .cols = VOCABULARY, .logits = x[0].memory, .prediction_first = first, .target = target, .weight = weight, .max = x[2].memory,
+                                   .sum = x[3].memory, .target_logit = logit, .dlogits = x[1].memory, .dtype = dtype, .scale = 1.0f};
+    report("cross-entropy max", F32, 4.0 * (double)n, "GB/s", fastest(b, call_cross_entropy_max, &a));
+    report("cross-entropy sum", F32, 4.0 * (double)n, "GB/s", fastest(b, call_cross_entropy_sum, &a));
+    report("cross-entropy backward", dtype, (4.0 + (double)dtype_bytes(dtype)) * (double)n, "GB/s", fastest(b, call_cross_entropy_backward, &a));
+    drop(b, x, 4);
+}
+
+static void bench_optimizer(struct bench *b, enum dtype dtype)
+{
+    enum { N = 1 << 23 };
+    double total = 0.0;
+    struct array x[] = {draw(b, N, F32), draw(b, N, F32), draw(b, N, F32), draw(b, N, F32), draw(b, N, dtype)};
+    struct adamw_args a = {.n_elems = N, .master = x[0].memory, .m = x[1].memory, .v = x[2].memory, .grad = x[3].memory, .param = dtype == F32 ? x[0].memory : x[4].memory, .dtype = dtype,
+                           .lr = 1e-4f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .grad_scale = 1.0f, .step = 3};
+    struct norm_args norm = {.n_elems = N, .x = x[3].memory, .sum = &total};
+    for (int64_t i = 0; i < N; i++)
+        a.v[i] *= a.v[i];
+    report("adamw", dtype, N * (28.0 + (dtype == BF16 ? 2.0 : 0.0)), "GB/s", fastest(b, call_adamw, &a));
+    report("norm squared", F32, N * 4.0, "GB/s", fastest(b, call_norm_squared, &norm));
+    drop(b, x, 5);
+}
+
+int main(int argc, char **argv)
+{
+    struct device_options options = {.n_threads = argc > 1 ? atoi(argv[1]) : 2, .isa = argc > 2 ? argv[2] : "auto"};
+    struct bench b = {.random = {1}};
+    must(device_cpu_create(&options, &b.device));
+    b.kernels = b.device->kernels;
+    printf("%d threads, instruction set %s\n", b.device->n_threads, options.isa);
+    for (int dtype = F32; dtype <= BF16; dtype++) {
+        for (size_t i = 0; i < sizeof products / sizeof *products; i++)
+            bench_product(&b, &products[i], (enum dtype)dtype);
+        bench_attentions(&b, (enum dtype)dtype);
+        bench_norm(&b, (enum dtype)dtype);
+        bench_elementwise(&b, (enum dtype)dtype);
+        bench_embedding(&b, (enum dtype)dtype);
+        bench_entropy(&b, (enum dtype)dtype);
+        bench_optimizer(&b, (enum dtype)dtype);
+    }
+    device_destroy(&b.device);
+    return 0;
+}
