@@ -25,7 +25,7 @@ static const struct option options[] = {
     CHOICE(device, recompute, PLACE, "none", "none|layer", "keep all activations, or only each layer's input and run the layer again in the backward"),
     INT(device, threads, PLACE, "0", 0, 4096, "threads per rank; 0: the host's cores divided by its ranks"),
     INT(device, watchdog_seconds, PLACE, "600", 0, 86400, "a rank that waits longer in one collective ends the job; 0: never"),
-    NUMBER(device, peak_tflops, PLACE, "0", 0, 1e6, "peak of one rank's device for mfu; 0: mfu is not reported"),
+    NUMBER(device, peak_tflops, PLACE, "0", 0, 1e6, "peak of one rank's device for mfu, in 1e12 operations a second; 0: a matrix product is measured at start"),
 
     INT(mesh, data, PLACE, "0", 0, 1e6, "data axis; 0: ranks / tensor"),
     INT(mesh, tensor, PLACE, "1", 1, 1024, "tensor axis: must divide the query heads, and divide or be a multiple of the key/value heads"),

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
+#include "base/hash.h"
 #include "base/status.h"
 
 struct importing {
@@ -190,28 +192,72 @@ static int import_all(struct importing *m, const char *path)
     return OK;
 }
 
+static int importing_open(const struct config *config, enum import_kind kind, struct import_counts *counts, struct importing *m, struct shard_meta *meta)
+{
+    *m = (struct importing){.config = config, .kind = kind, .counts = counts};
+    *counts = (struct import_counts){0};
+    TRY(encoder_open(config, &m->encoder));
+    TRY(encoder_meta(m->encoder, config->backbone.path, meta));
+    if (kind == IMPORT_CONVERSATIONS)
+        meta->n_lead_in = 0;
+    return OK;
+}
+
+static void importing_close(struct importing *m)
+{
+    dsub_writer_abandon(&m->writer);
+    encoder_close(&m->encoder);
+    token_list_free(&m->prompt);
+    for (int side = 0; side < 2; side++) {
+        token_list_free(&m->response[side]);
+        token_list_free(&m->critique[side]);
+        free(m->list[side]);
+    }
+}
+
+static int import_into(struct importing *m, const struct shard_meta *meta, const char *path, const char *folder)
+{
+    TRY(dsub_writer_create(folder, meta, m->config->data.pairs_per_shard, &m->writer));
+    TRY(import_all(m, path));
+    return dsub_writer_finish(&m->writer);
+}
+
 int import_file(const struct config *config, const char *path, const char *folder, enum import_kind kind, struct import_counts *counts)
 {
-    int status = OK;
+    struct importing m;
     struct shard_meta meta;
-    struct importing m = {.config = config, .kind = kind, .counts = counts};
-    *counts = (struct import_counts){0};
-    TRY_DONE(encoder_open(config, &m.encoder));
-    TRY_DONE(encoder_meta(m.encoder, config->backbone.path, &meta));
-    if (kind == IMPORT_CONVERSATIONS)
-        meta.n_lead_in = 0;
-    TRY_DONE(dsub_writer_create(folder, &meta, config->data.pairs_per_shard, &m.writer));
-    TRY_DONE(import_all(&m, path));
-    TRY_DONE(dsub_writer_finish(&m.writer));
-done:
-    dsub_writer_abandon(&m.writer);
-    encoder_close(&m.encoder);
-    token_list_free(&m.prompt);
-    for (int side = 0; side < 2; side++) {
-        token_list_free(&m.response[side]);
-        token_list_free(&m.critique[side]);
-        free(m.list[side]);
-    }
+    int status = importing_open(config, kind, counts, &m, &meta);
+    if (status == OK)
+        status = import_into(&m, &meta, path, folder);
+    importing_close(&m);
+    return status;
+}
+
+/* parent/NAME-HASH, the hash being of the file's bytes and of every option that the set depends on. */
+static int name_folder(const struct importing *m, const struct shard_meta *meta, const char *path, const char *parent, const char *name, char *out, size_t size)
+{
+    char hex[HASH_HEX_SIZE], last[128];
+    uint64_t file, n_bytes, tokenizer, template;
+    TRY(hash_file(path, &file, &n_bytes));
+    TRY(hash_from_hex(meta->tokenizer, &tokenizer));
+    TRY(hash_from_hex(meta->template, &template));
+    const uint64_t words[] = {file, n_bytes, tokenizer, template, (uint64_t)m->encoder->reward, (uint64_t)m->kind, (uint64_t)m->config->data.max_path_tokens,
+                              (uint64_t)m->config->data.max_critique_tokens, (uint64_t)m->config->data.critiques_per_response};
+    hash_to_hex(hash_bytes(words, sizeof words, 0), hex);
+    snprintf(last, sizeof last, "%s-%s", name, hex);
+    return path_join(out, size, parent, last);
+}
+
+int import_once(const struct config *config, const char *path, const char *parent, const char *name, enum import_kind kind, char *folder, size_t size, struct import_counts *counts)
+{
+    struct importing m;
+    struct shard_meta meta;
+    int status = importing_open(config, kind, counts, &m, &meta);
+    if (status == OK)
+        status = name_folder(&m, &meta, path, parent, name, folder, size);
+    if (status == OK && !dsub_is_set(folder))
+        status = import_into(&m, &meta, path, folder);
+    importing_close(&m);
     return status;
 }
 

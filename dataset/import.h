@@ -17,6 +17,9 @@ struct import_counts {
 /* kind IMPORT_CRITIQUES keeps the first data.critiques_per_response good critiques of each side; IMPORT_PREFERENCES keeps none and drops pairs whose own path is
  * above data.max_path_tokens; IMPORT_CONVERSATIONS stores x as the prompt and the last message as the one critique of an empty response. FAILED when nothing is left. */
 int import_file(const struct config *config, const char *path, const char *folder, enum import_kind kind, struct import_counts *counts);
+/* The set of a file under `parent`, made unless it is there: folder (of size bytes) receives parent/NAME-HASH, the hash being of the file and of every option that the set
+ * depends on. counts->records is 0 when it was there. */
+int import_once(const struct config *config, const char *path, const char *parent, const char *name, enum import_kind kind, char *folder, size_t size, struct import_counts *counts);
 /* What the first record of a file is. */
 int import_kind_of(const char *path, enum import_kind *out);
 

@@ -139,6 +139,18 @@ static int cost_of(struct plan *p, const struct pair_work *w, const struct plan_
     return OK;
 }
 
+/* Rows whose logits are computed: shared, the first target of all critiques of a response is predicted by one row. */
+static int64_t prediction_rows(const struct plan *p, const struct pair_work *w, const struct plan_part *part)
+{
+    int64_t rows = 0;
+    for (int side = 0; side < 2 && p->want_critique && !without_critiques(p); side++) {
+        for (int32_t i = 0; i < part->n_leaves[side]; i++)
+            rows += critique_tokens(p, w->pair, side, p->step.leaf[part->first_leaf[side] + i].critique);
+        rows -= p->o.share_prefix && part->n_leaves[side] > 0 ? part->n_leaves[side] - 1 : 0;
+    }
+    return rows;
+}
+
 static int close_part(struct plan *p, const struct pair_work *w, struct plan_part *part)
 {
     struct tree_cost cost, unshared;
@@ -146,7 +158,7 @@ static int close_part(struct plan *p, const struct pair_work *w, struct plan_par
     TRY(cost_of(p, w, part, false, &unshared));
     part->pair = w->pair;
     part->tokens = cost.tokens;
-    part->operations = cost.tokens * p->o.token_cost + cost.attention_pairs * p->o.attention_cost;
+    part->operations = cost.tokens * p->o.token_cost + cost.attention_pairs * p->o.attention_cost + prediction_rows(p, w, part) * p->o.head_cost;
     p->step.tokens += cost.tokens;
     p->step.tokens_unshared += unshared.tokens;
     TRY(grow((void **)&p->step.part, p->step.n_parts + 1, &p->max_parts, sizeof *part));
@@ -326,6 +338,7 @@ static int assign(struct plan *p)
                 best = r;
         grown[i]->data_rank = best;
         p->load[best] += grown[i]->operations;
+        p->step.operations += grown[i]->operations;
     }
     p->step.n_micro_batches = 0;
     for (int r = 0; r < p->o.data_size; r++) {
@@ -347,7 +360,7 @@ static void begin(struct plan *p, int64_t step, int64_t epoch, int64_t n_pairs)
     s->step = step;
     s->epoch = epoch;
     s->n_pairs = n_pairs;
-    s->n_targets = s->n_comparisons = s->tokens = s->tokens_unshared = s->n_parts = 0;
+    s->n_targets = s->n_comparisons = s->tokens = s->tokens_unshared = s->operations = s->n_parts = 0;
     p->n_leaf = p->n_comparison = 0;
 }
 

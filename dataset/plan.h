@@ -30,7 +30,7 @@ struct plan_options {
     int32_t lead_in;                    /* tokens to leave off the responses: > 0 in reward-only of a set that has them */
     bool share_prefix;
     int64_t vocabulary;                 /* a stored token at or above it is refused when read; 0: not checked */
-    int64_t token_cost, attention_cost; /* operations of one token row, of one (query, key) pair */
+    int64_t token_cost, attention_cost, head_cost;      /* operations of one token row, of one (query, key) pair, of one row that predicts */
     double (*lambda)(const void *context, int64_t step);
     const void *lambda_context;
 };
@@ -50,7 +50,7 @@ struct plan_part {
 struct step_plan {
     int64_t step, epoch;
     int64_t n_pairs, n_targets, n_comparisons;  /* of the step; n_targets W is 0 where lambda is 0, n_comparisons where it is 1 */
-    int64_t tokens, tokens_unshared;
+    int64_t tokens, tokens_unshared, operations;
     int n_micro_batches;
     int64_t n_parts;
     struct plan_part *part;                     /* in order of pairs */

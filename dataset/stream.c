@@ -121,7 +121,7 @@ done:
 int step_batch_make(const struct dsub_view *view, const struct step_plan *plan, const struct plan_options *options, const struct forest_layout *layout, int data_rank, struct step_batch *out)
 {
     *out = (struct step_batch){.step = plan->step, .epoch = plan->epoch, .n_pairs = plan->n_pairs, .n_targets = plan->n_targets, .n_comparisons = plan->n_comparisons,
-                               .tokens = plan->tokens, .tokens_unshared = plan->tokens_unshared};
+                               .tokens = plan->tokens, .tokens_unshared = plan->tokens_unshared, .operations = plan->operations};
     out->forest = calloc((size_t)plan->n_micro_batches + 1, sizeof *out->forest);
     CHECK(out->forest, "out of memory for a step of %d micro-batches", plan->n_micro_batches);
     for (int m = 0; m < plan->n_micro_batches; m++) {

@@ -9,7 +9,7 @@
 struct step_batch {
     int64_t step, epoch;
     int64_t n_pairs, n_targets, n_comparisons;          /* of the whole step */
-    int64_t tokens, tokens_unshared;                    /* of all data ranks */
+    int64_t tokens, tokens_unshared, operations;        /* of all data ranks */
     int n_micro_batches;
     struct forest *forest;                              /* [n_micro_batches] */
     double wait_seconds;                                /* the caller waited for it */

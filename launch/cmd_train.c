@@ -16,9 +16,11 @@
 #include "launch/dry_run.h"
 #include "launch/metrics.h"
 #include "launch/progress.h"
-#include "launch/special_tokens.h"
+#include "launch/train_data.h"
 #include "trainer/ckpt/checkpoint.h"
+#include "kernels/peak.h"
 #include "trainer/ckpt/load.h"
+#include "trainer/model/model_files.h"
 #include "trainer/trainer.h"
 
 struct run {
@@ -27,8 +29,7 @@ struct run {
     struct mesh *mesh;
     struct device *device;
     struct special_tokens tokens;
-    struct dsub *train_set, *eval_set;
-    struct dsub_view train, eval;
+    struct train_data data;
     struct plan *plan, *capacity_plan, *eval_plan;
     struct plan_options options, eval_options;
     struct forest_layout layout;
@@ -39,50 +40,9 @@ struct run {
     char attempt[ATTEMPT_SIZE];
     struct metrics metrics;
     struct progress progress;
+    double peak_flops;          /* of one rank's device, in the run's type */
     char *options_text;
 };
-
-/* ---- data ------------------------------------------------------------------------------------------------------------------------------------ */
-
-struct split { int64_t held_out; double fraction; uint64_t seed; };
-
-/* Nested fractions: a pair is used when hash(seed, source) is below the fraction. */
-static bool in_fraction(const struct split *s, const struct dsub *d, int64_t number)
-{
-    uint64_t words[2] = {s->seed, d->lengths.source[number]};
-    return (double)(hash_bytes(words, sizeof words, 0) >> 11) * 0x1p-53 < s->fraction;
-}
-
-static bool keep_train(const void *context, const struct dsub *d, int64_t number)
-{
-    const struct split *s = context;
-    return number < d->n_pairs - s->held_out && (s->fraction >= 1.0 || in_fraction(s, d, number));
-}
-
-static bool keep_eval(const void *context, const struct dsub *d, int64_t number)
-{
-    const struct split *s = context;
-    return number >= d->n_pairs - s->held_out;
-}
-
-static int open_data(struct run *r)
-{
-    const struct config *c = r->config;
-    struct split split = {c->data.eval_last, c->data.fraction, (uint64_t)c->run.seed};
-    CHECK_USAGE(*c->data.train, "data.train is not set: name a D_sub folder made by import");
-    CHECK_USAGE(!*c->data.eval || c->data.eval_last == 0, "data.eval and data.eval_last are both set: choose one");
-    TRY(dsub_open(c->data.train, &r->train_set));
-    CHECK_USAGE(c->data.eval_last < r->train_set->n_pairs, "data.eval_last %lld leaves nothing of the %lld pairs of %s to train on", (long long)c->data.eval_last,
-                (long long)r->train_set->n_pairs, c->data.train);
-    TRY(dsub_view_make(r->train_set, keep_train, &split, &r->train));
-    CHECK_USAGE(r->train.n_pairs > 0, "data.fraction %g leaves no pair of %s", c->data.fraction, c->data.train);
-    if (*c->data.eval) {
-        TRY(dsub_open(c->data.eval, &r->eval_set));
-        split.held_out = r->eval_set->n_pairs;
-    }
-    TRY(dsub_view_make(r->eval_set ? r->eval_set : r->train_set, keep_eval, &split, &r->eval));
-    return special_tokens_check(&r->tokens, r->train_set);
-}
 
 /* ---- plans ----------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -97,8 +57,9 @@ static int make_options(struct run *r)
         .seed = (uint64_t)c->run.seed, .mode = c->objective.mode, .pairing = c->objective.pairing, .critique_norm = c->objective.critique_norm,
         .pairs_per_step = c->objective.pairs_per_step, .epochs = c->objective.epochs, .micro_batch_tokens = c->mesh.micro_batch_tokens,
         .max_path_tokens = c->data.max_path_tokens, .data_size = r->mesh->data->size, .row_multiple = r->mesh->tensor->size,
-        .lead_in = c->objective.mode == MODE_REWARD_ONLY ? r->train_set->meta.n_lead_in : 0, .share_prefix = c->data.share_prefix,
+        .lead_in = c->objective.mode == MODE_REWARD_ONLY ? r->data.train_set->meta.n_lead_in : 0, .share_prefix = c->data.share_prefix,
         .vocabulary = model.vocab, .token_cost = 6 * model_linear_weights(&model), .attention_cost = (int64_t)12 * model.layers * model.heads * model.head_dim,
+        .head_cost = (int64_t)6 * model.hidden * model.vocab,
         .lambda = lambda_of, .lambda_context = &r->lambda,
     };
     r->layout = (struct forest_layout){(uint32_t)r->tokens.reward, c->data.share_prefix, r->mesh->tensor->size};
@@ -111,14 +72,14 @@ static int make_options(struct run *r)
 static int make_plans(struct run *r)
 {
     TRY(make_options(r));
-    TRY(plan_create(&r->train.lengths, &r->options, &r->plan));
+    TRY(plan_create(&r->data.train.lengths, &r->options, &r->plan));
     r->steps_per_epoch = plan_steps_per_epoch(r->plan);
     r->total_steps = r->steps_per_epoch * r->config->objective.epochs;
     TRY(lambda_schedule_make(r->config, r->steps_per_epoch, &r->lambda));
-    if (r->eval.n_pairs == 0)
+    if (r->data.eval.n_pairs == 0)
         return OK;
-    TRY(plan_create(&r->eval.lengths, &r->eval_options, &r->eval_plan));
-    r->heldout = (struct heldout){&r->eval, r->eval_plan, r->eval_options, r->layout, r->eval_options.pairs_per_step};
+    TRY(plan_create(&r->data.eval.lengths, &r->eval_options, &r->eval_plan));
+    r->heldout = (struct heldout){&r->data.eval, r->eval_plan, r->eval_options, r->layout, r->eval_options.pairs_per_step};
     return OK;
 }
 
@@ -150,7 +111,9 @@ static int open_device(struct run *r)
         int share = cores_here() / host.ranks_on_host;
         options.n_threads = share > 0 ? share : 1;
     }
-    return device_cpu_create(&options, &r->device);
+    TRY(device_cpu_create(&options, &r->device));
+    r->peak_flops = r->config->device.peak_tflops * 1e12;
+    return r->peak_flops > 0.0 ? OK : device_peak(r->device, (enum dtype)r->config->device.dtype, &r->peak_flops);
 }
 
 static int open_trainer(struct run *r)
@@ -173,7 +136,7 @@ static int check_resumed(struct run *r, const struct checkpoint_info *info)
     TRY(options_parse_yaml(config_options(), info->options, strlen(info->options), "the checkpoint's options", &saved));
     const struct option *o = options_difference(config_options(), &saved, r->config, was, is);
     CHECK_USAGE(!o, "%s.%s was %s when this run began and is %s now, which changes the numbers: set it back, or choose another run.dir", o->section, o->key, was, is);
-    CHECK(info->dsub_hash == r->train_set->hash, "%s is not the set this run began with: give it back, or choose another run.dir", r->config->data.train);
+    CHECK(info->dsub_hash == r->data.train_set->hash, "%s is not the set this run began with: give it back, or choose another run.dir", r->config->data.train);
     r->first_step = info->step;
     r->trainer->reward_updates = info->group_steps[GROUP_REWARD];
     return OK;
@@ -208,7 +171,7 @@ static int load_or_resume(struct run *r)
 static int save(struct run *r, int64_t step)
 {
     struct checkpoint_info info = {
-        .step = step, .epoch = step / r->steps_per_epoch, .total_steps = r->steps_per_epoch, .pairs = r->train.n_pairs, .dsub_hash = r->train_set->hash,
+        .step = step, .epoch = step / r->steps_per_epoch, .total_steps = r->steps_per_epoch, .pairs = r->data.train.n_pairs, .dsub_hash = r->data.train_set->hash,
         .seed = (uint64_t)r->config->run.seed, .options_hash = options_hash(config_options(), r->config), .group_steps = {step, r->trainer->reward_updates},
         .reward_token = r->tokens.reward, .options = r->options_text,
     };
@@ -236,12 +199,7 @@ static int note_step(struct run *r, const struct step_result *result, double sec
     TRY(all_reduce(r->mesh->world, &bytes, 1, COMM_I64, COMM_MAX, NULL));
     if (r->command->world->rank != 0)
         return OK;
-    struct metrics_timing timing = {seconds, wait_seconds, NAN, (size_t)bytes};
-    if (r->config->device.peak_tflops > 0.0) {
-        const struct step_result *s = result;
-        double flop = (double)r->options.token_cost * (double)s->tokens;
-        timing.mfu = flop / seconds / (r->config->device.peak_tflops * 1e12 * r->mesh->world->size);
-    }
+    struct metrics_timing timing = {seconds, wait_seconds, (double)result->operations / seconds / (r->peak_flops * r->mesh->world->size), (size_t)bytes};
     progress_step(&r->progress, result, seconds);
     return metrics_step(&r->metrics, result, &timing);
 }
@@ -283,6 +241,8 @@ static int begin_files(struct run *r)
     TRY(options_write_yaml(config_options(), r->config, &r->options_text));
     if (r->command->world->rank != 0)
         return OK;
+    TRY(path_join(path, sizeof path, r->config->run.dir, "model"));
+    TRY(model_files_copy(r->config->backbone.path, path));
     TRY(path_join(path, sizeof path, r->config->run.dir, "config.yaml"));
     TRY(file_write_atomic(path, r->options_text, strlen(r->options_text)));
     TRY(metrics_open(r->config->run.dir, r->first_step, &r->metrics));
@@ -298,7 +258,7 @@ static int train(struct run *r)
         log_info("the run is complete: %lld steps; train in another run.dir, or export this one", (long long)r->total_steps);
         return OK;
     }
-    TRY(data_stream_open(&r->train, r->plan, &r->options, &r->layout, r->mesh->data->rank, r->first_step, r->total_steps, &stream));
+    TRY(data_stream_open(&r->data.train, r->plan, &r->options, &r->layout, r->mesh->data->rank, r->first_step, r->total_steps, &stream));
     int status = loop(r, stream);
     data_stream_close(&stream);
     if (r->command->world->rank == 0)
@@ -314,17 +274,14 @@ static int open_run(struct run *r)
     TRY(mesh_create(r->command->world, (int)c->mesh.data, (int)c->mesh.tensor, c->mesh.allow_split, &r->mesh));
     int status = special_tokens_read(c, &r->tokens);
     if (status == OK)
-        status = open_data(r);
+        status = train_data_open(c, &r->tokens, &r->data);
     if (status == OK)
         status = make_plans(r);
     TRY(agree_status(r->mesh->world, status));
-    TRY(agree_equal(r->mesh->world, r->train_set->hash, "the training set"));
+    TRY(agree_equal(r->mesh->world, r->data.train_set->hash, "the training set"));
     TRY(agree_status(r->mesh->world, open_device(r)));
     TRY(agree_status(r->mesh->world, open_trainer(r)));
-    if (r->command->world->rank == 0)
-        status = dir_make(c->run.dir);
-    TRY(agree_status(r->mesh->world, status));
-    log_info("%lld pairs, %lld held out; %lld steps in %lld epochs; mesh %d data x %d tensor, %d threads a rank", (long long)r->train.n_pairs, (long long)r->eval.n_pairs,
+    log_info("%lld pairs, %lld held out; %lld steps in %lld epochs; mesh %d data x %d tensor, %d threads a rank", (long long)r->data.train.n_pairs, (long long)r->data.eval.n_pairs,
              (long long)r->total_steps, (long long)c->objective.epochs, r->mesh->data->size, r->mesh->tensor->size, r->device->n_threads);
     return load_or_resume(r);
 }
@@ -336,10 +293,7 @@ static void close_run(struct run *r)
     device_destroy(&r->device);
     plan_free(&r->plan);
     plan_free(&r->eval_plan);
-    dsub_view_free(&r->train);
-    dsub_view_free(&r->eval);
-    dsub_close(&r->train_set);
-    dsub_close(&r->eval_set);
+    train_data_close(&r->data);
     mesh_destroy(&r->mesh);
     free(r->options_text);
 }
@@ -351,6 +305,8 @@ int cmd_train(const struct command *command)
     CHECK_USAGE(*command->config.backbone.path, "backbone.path is not set: name a Hugging Face folder");
     if (command->dry_run)
         return dry_run(command);
+    TRY(agree_status(command->world, command->world->rank == 0 ? dir_make(command->config.run.dir) : OK));
+    TRY(train_data_prepare(&command->config, command->world, &run.data));
     stop_on_signals();
     TRY(watchdog_start((int)command->config.device.watchdog_seconds, command->world->rank));
     int status = open_run(&run);

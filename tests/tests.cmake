@@ -11,7 +11,7 @@ if(CRITIC_RM_SANITIZE)
 endif()
 
 # What tests share: random values and forests, finite differences.
-room(test_tools GLOB tests/tools/*.c LINK base PkgConfig::CMOCKA)
+room(test_tools GLOB tests/tools/*.c LINK trainer PkgConfig::CMOCKA)
 
 function(test_program LABEL SOURCE)
   get_filename_component(name ${SOURCE} NAME_WE)

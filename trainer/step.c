@@ -40,7 +40,7 @@ static int fill_result(const struct step_batch *batch, double lambda, const stru
         .reward_accuracy = reward ? sums->correct : NAN,
         .reward_margin = reward ? sums->margin : NAN,
         .loss = (critique ? lambda * sums->critique : 0.0) + (reward ? (1.0 - lambda) * sums->reward : 0.0),
-        .tokens = batch->tokens, .tokens_unshared = batch->tokens_unshared, .n_pairs = batch->n_pairs,
+        .tokens = batch->tokens, .tokens_unshared = batch->tokens_unshared, .operations = batch->operations, .n_pairs = batch->n_pairs,
     };
     CHECK(isfinite(r->loss), "step %lld: the loss is not finite; nothing was updated. Look at the weights and the learning rate, then resume from the last checkpoint", (long long)batch->step);
     return OK;

@@ -28,7 +28,7 @@ struct trainer {
 struct step_result {
     int64_t step, epoch;
     double lambda, loss, critique_loss, reward_loss, reward_accuracy, reward_margin, grad_norm, lr;
-    int64_t tokens, tokens_unshared, n_pairs;
+    int64_t tokens, tokens_unshared, operations, n_pairs;
 };
 
 /* The first half: losses, and the step's gradients summed over the mesh in the owned chunks of the store. Collective over the world. */

@@ -8,6 +8,7 @@ train() { # train RANKS RUN [set...]
     local sets=()
     for s in "$@"; do sets+=(--set "$s"); done
     ranks "$n" train --set run.dir="$dir/$run" --set backbone.path="$dir/tiny" --set backbone.init=random --set data.train="$dir/tiny/dsub" --set data.eval_last=3 \
+        --set data.template="$dir/tiny/template.txt" --set data.critique_prompt="$dir/tiny/critique.txt" \
         --set data.max_path_tokens=48 --set mesh.micro_batch_tokens=96 --set objective.pairs_per_step=4 --set device.threads=1 --set optimizer.lr=1e-3 "${sets[@]}"
 }
 
@@ -69,7 +70,9 @@ check "a mesh that does not divide the heads is refused with those that work" sa
 check "a misspelt key names the nearest one" says 2 "did you mean optimizer.beta1" train 1 bad optimizer.beta1x=1
 check "a budget below two paths is refused" says 2 "less than two paths" train 2 bad mesh.micro_batch_tokens=90
 check "a data axis above the pairs of a step is refused" says 2 "ranks would idle" train 2 bad objective.pairs_per_step=1
-check "a set that is not there is named" says 1 "holds no complete set" train 2 bad data.train="$dir/nothing"
+check "a set that is not there is named" says 1 "nothing does not exist" train 2 bad data.train="$dir/nothing"
+check "a folder without a set is named" says 1 "holds no complete set" train 2 bad data.train="$dir"
+check "a set made with another critique instruction is refused" says 1 "another chat template or critique instruction" train 2 bad data.critique_prompt=""
 
 damaged() {
     cp -r "$dir/data2.parts" "$dir/damaged"

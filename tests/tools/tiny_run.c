@@ -6,10 +6,11 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/hash.h"
+#include "dataset/encode.h"
+#include "tests/tools/byte_tokenizer.h"
 #include "trainer/ckpt/load.h"
 
-enum { TINY_VOCAB = 97, TINY_REWARD_TOKEN = 96 };
+enum { TINY_VOCAB = BYTE_VOCABULARY, TINY_REWARD_TOKEN = BYTE_END_OF_TEXT };
 
 static void must(int status)
 {
@@ -17,6 +18,13 @@ static void must(int status)
         return;
     fprintf(stderr, "%s (%s)\n", trace_sentence(), trace_place());
     abort();
+}
+
+static void write_text(const char *folder, const char *name, const char *text)
+{
+    char path[2048];
+    must(path_join(path, sizeof path, folder, name));
+    must(file_write_atomic(path, text, strlen(text)));
 }
 
 void tiny_model_write(const char *folder, const char *model_type, int kv_heads, bool tied)
@@ -30,18 +38,9 @@ void tiny_model_write(const char *folder, const char *model_type, int kv_heads, 
              " \"tie_word_embeddings\": %s}",
              model_type, TINY_VOCAB, kv_heads, tied ? "true" : "false");
     must(file_write_atomic(path, text, strlen(text)));
-    must(path_join(path, sizeof path, folder, "tokenizer.json"));
-    snprintf(text, sizeof text, "{\"added_tokens\": [{\"id\": 95, \"content\": \"<|im_end|>\"}, {\"id\": %d, \"content\": \"<|endoftext|>\"}], \"model\": {\"vocab\": {}}}", TINY_REWARD_TOKEN);
-    must(file_write_atomic(path, text, strlen(text)));
-}
-
-static void tokenizer_hash(const char *folder, char out[17])
-{
-    char path[2048];
-    uint64_t hash, n_bytes;
-    must(path_join(path, sizeof path, folder, "tokenizer.json"));
-    must(hash_file(path, &hash, &n_bytes));
-    hash_to_hex(hash, out);
+    byte_tokenizer_write(folder);
+    write_text(folder, "template.txt", "user={content}\nsystem_in_user=yes\nend=<|im_end|>\nreward=<|endoftext|>\n");
+    write_text(folder, "critique.txt", "?!");
 }
 
 static uint32_t next_random(uint64_t *state)
@@ -54,8 +53,20 @@ static struct tokens random_tokens(uint64_t *state, uint32_t *memory, int32_t le
 {
     int32_t n = least + (int32_t)(next_random(state) % (uint32_t)(most - least + 1));
     for (int32_t i = 0; i < n; i++)
-        memory[i] = next_random(state) % (TINY_VOCAB - 1);
+        memory[i] = next_random(state) % TINY_REWARD_TOKEN;
     return (struct tokens){memory, n};
+}
+
+static void make_meta(const char *folder, struct shard_meta *out)
+{
+    struct config *config = malloc(sizeof *config);
+    struct encoder *encoder;
+    must(config ? OK : FAIL("out of memory"));
+    tiny_config(config, folder, 96);
+    must(encoder_open(config, &encoder));
+    must(encoder_meta(encoder, "tiny", out));
+    encoder_close(&encoder);
+    free(config);
 }
 
 void tiny_dsub_write(const char *folder, int n_pairs, unsigned seed)
@@ -64,8 +75,8 @@ void tiny_dsub_write(const char *folder, int n_pairs, unsigned seed)
     uint64_t state = seed;
     uint32_t prompt[16], response[2][16], critique[2][3][16];
     struct dsub_writer *writer;
-    struct shard_meta meta = {.template = "fedcba9876543210", .model = "tiny", .lead_in = {5, 6}, .n_lead_in = 2};
-    tokenizer_hash(folder, meta.tokenizer);
+    struct shard_meta meta;
+    make_meta(folder, &meta);
     must(path_join(path, sizeof path, folder, "dsub"));
     must(dsub_writer_create(path, &meta, 5, &writer));
     for (int i = 0; i < n_pairs; i++) {
@@ -91,6 +102,8 @@ void tiny_config(struct config *config, const char *folder, int64_t micro_batch_
     snprintf(config->backbone.path, sizeof config->backbone.path, "%s", folder);
     config->backbone.init = BACKBONE_RANDOM;
     must(path_join(config->data.train, sizeof config->data.train, folder, "dsub"));
+    must(path_join(config->data.template, sizeof config->data.template, folder, "template.txt"));
+    must(path_join(config->data.critique_prompt, sizeof config->data.critique_prompt, folder, "critique.txt"));
     config->data.max_path_tokens = 48;
     config->mesh.micro_batch_tokens = micro_batch_tokens;
     config->objective.pairs_per_step = 4;

@@ -5,7 +5,7 @@
 #include "dataset/stream.h"
 #include "trainer/trainer.h"
 
-/* FOLDER/config.json and tokenizer.json (special tokens only) of a 2-layer model: heads 4, kv_heads as given, hidden 32, vocabulary 97 (odd on purpose). */
+/* FOLDER/config.json and tokenizer.json (bytes), template.txt and critique.txt of a 2-layer model: heads 4, kv_heads as given, hidden 32, vocabulary 259 (odd on purpose). */
 void tiny_model_write(const char *folder, const char *model_type, int kv_heads, bool tied);
 
 /* After the model: FOLDER/dsub, n_pairs pairs of random tokens, 1 to 3 critiques a side. */

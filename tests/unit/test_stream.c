@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "dataset/stream.h"
 #include "tests/tools/scratch.h"
+#include "tests/tools/byte_tokenizer.h"
 #include "tests/tools/tiny_run.h"
 
 enum { PAIRS = 13, STEPS = 8 };
@@ -44,8 +45,8 @@ static void source_open(struct source *s, int data_size, int64_t budget)
     assert_int_equal(dsub_open(scratch_path(&scratch, "dsub"), &s->dsub), OK);
     assert_int_equal(dsub_view_make(s->dsub, keep_all, NULL, &s->view), OK);
     s->options = (struct plan_options){.seed = 1, .mode = MODE_CRITIC_RM, .pairing = PAIRING_ZIP, .pairs_per_step = 4, .epochs = 2, .micro_batch_tokens = budget, .max_path_tokens = 48,
-                                       .data_size = data_size, .row_multiple = 2, .share_prefix = true, .vocabulary = 97, .token_cost = 10, .attention_cost = 1, .lambda = lambda_half};
-    s->layout = (struct forest_layout){96, true, 2};
+                                       .data_size = data_size, .row_multiple = 2, .share_prefix = true, .vocabulary = BYTE_VOCABULARY, .token_cost = 10, .attention_cost = 1, .lambda = lambda_half};
+    s->layout = (struct forest_layout){BYTE_END_OF_TEXT, true, 2};
     assert_int_equal(plan_create(&s->view.lengths, &s->options, &s->plan), OK);
 }
 
@@ -124,7 +125,7 @@ static struct sums add_up(struct source *s, int64_t step, struct plan_capacity *
             for (int32_t i = 0; i < f->n_comparisons; i++)
                 sum.comparisons += (double)f->comparison[i].weight;
             for (int32_t i = 0; i < f->n_rewards; i++)
-                assert_int_equal(f->token[f->reward_row[i]], 96);
+                assert_int_equal(f->token[f->reward_row[i]], BYTE_END_OF_TEXT);
             sum.rewards += f->n_rewards;
             sum.tokens += f->n_tokens;
             seen->rows = f->n_rows > seen->rows ? f->n_rows : seen->rows;

@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "trainer/model/model_files.h"
 
 /* ---- config.json ---- */
 
@@ -115,17 +116,14 @@ static int copy_with_pad(const char *from, const char *to, const char *pad)
 
 static int copy_tokenizer(const char *from, const char *to, int64_t pad_token)
 {
-    static const struct { const char *name; bool has_pad; } files[] = {
-        {"tokenizer.json", false}, {"tokenizer_config.json", true}, {"special_tokens_map.json", true}, {"tokenizer.model", false}, {"vocab.json", false},
-        {"merges.txt", false}, {"added_tokens.json", false}, {"chat_template.jinja", false}, {"chat_template.json", false}, {"generation_config.json", false}};
     char source[1200], target[1200], pad[128];
     TRY(token_text(from, pad_token, pad, sizeof pad));
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        TRY(path_join(source, sizeof source, from, files[i].name));
-        TRY(path_join(target, sizeof target, to, files[i].name));
+    for (const struct model_file *file = model_files; file->name; file++) {
+        TRY(path_join(source, sizeof source, from, file->name));
+        TRY(path_join(target, sizeof target, to, file->name));
         if (!file_exists(source))
             continue;
-        TRY(files[i].has_pad ? copy_with_pad(source, target, pad) : file_copy(source, target));
+        TRY(file->has_pad ? copy_with_pad(source, target, pad) : file_copy(source, target));
     }
     if (!*pad)
         log_warn("%s: the padding token %lld has no text in tokenizer.json; pad with it by its id", from, (long long)pad_token);

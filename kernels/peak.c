@@ -1,0 +1,48 @@
+/* peak: see peak.h. */
+#include "kernels/peak.h"
+
+#include <time.h>
+
+#include "base/status.h"
+#include "kernels/kernels.h"
+
+enum { N = 1024, TRIES = 4 };
+
+static double now_s(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* The first try is the warm-up: it may compile the product. */
+static int time_products(struct device *d, const struct gemm_args *args, double *best_s)
+{
+    *best_s = 1e30;
+    for (int i = 0; i <= TRIES; i++) {
+        double start_s = now_s();
+        TRY(d->kernels->gemm(&d->stream, args));
+        TRY(d->ops->synchronize(&d->stream));
+        double took_s = now_s() - start_s;
+        if (i > 0 && took_s < *best_s)
+            *best_s = took_s;
+    }
+    return OK;
+}
+
+int device_peak(struct device *d, enum dtype dtype, double *flops)
+{
+    size_t n_bytes = (size_t)N * N * dtype_bytes(dtype);
+    void *matrix[3] = {NULL, NULL, NULL};
+    double best_s = 1.0;
+    int status = OK;
+    for (int i = 0; i < 3; i++)
+        TRY_DONE(device_alloc(d, n_bytes, &matrix[i]));
+    struct gemm_args args = {.m = N, .n = N, .k = N, .a = matrix[0], .b = matrix[1], .c = matrix[2], .lda = N, .ldb = N, .ldc = N, .dtype_ab = dtype, .dtype_c = dtype};
+    TRY_DONE(time_products(d, &args, &best_s));
+    *flops = 2.0 * N * N * N / best_s;
+done:
+    for (int i = 0; i < 3; i++)
+        device_free(d, &matrix[i], n_bytes);
+    return status;
+}
