@@ -54,13 +54,22 @@ static const char *next_mark(const char *from, const char **role, size_t *length
     return user ? human : assistant;
 }
 
+/* The next mark of the other speaker. A mark of the one who speaks already opens no turn: in HH it follows a turn of the other's that is written without its mark, and stays in the text. */
+static const char *next_turn(const char *from, const char *speaker, const char **role, size_t *length)
+{
+    const char *at = next_mark(from, role, length);
+    while (at && strcmp(*role, speaker) == 0)
+        at = next_mark(at + *length, role, length);
+    return at;
+}
+
 static int transcript_messages(const char *text, const char *where, struct message *out, int *n)
 {
     const char *role, *next_role;
     size_t length, next_length;
     *n = 0;
     for (const char *at = next_mark(text, &role, &length); at; role = next_role, length = next_length) {
-        const char *begin = at + length, *end = next_mark(begin, &next_role, &next_length);
+        const char *begin = at + length, *end = next_turn(begin, role, &next_role, &next_length);
         size_t n_bytes = end ? (size_t)(end - begin) : strlen(begin);
         while (n_bytes > 0 && strchr(" \t\n", *begin)) {
             begin++;

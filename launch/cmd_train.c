@@ -14,6 +14,7 @@
 #include "comm/watchdog.h"
 #include "launch/command.h"
 #include "launch/dry_run.h"
+#include "launch/margins.h"
 #include "launch/metrics.h"
 #include "launch/progress.h"
 #include "launch/train_data.h"
@@ -181,16 +182,28 @@ static int save(struct run *r, int64_t step)
     return checkpoint_prune(r->config->run.dir, r->mesh->world, r->config->checkpoint.keep);
 }
 
+static int note_evaluation(struct run *r, int64_t step, const struct heldout_result *result, const double *margin)
+{
+    if (r->command->world->rank != 0)
+        return OK;
+    progress_eval(&r->progress, result);
+    if (isfinite(result->accuracy))
+        TRY(margins_write(r->config->run.dir, step, &r->data.eval, margin));
+    return metrics_eval(&r->metrics, step, result);
+}
+
 static int evaluate(struct run *r, int64_t step)
 {
     struct heldout_result result;
     if (!r->eval_plan)
         return OK;
-    TRY(heldout_evaluate(r->trainer, &r->heldout, r->trainer->reward_updates > 0, NULL, &result));
-    if (r->command->world->rank != 0)
-        return OK;
-    progress_eval(&r->progress, &result);
-    return metrics_eval(&r->metrics, step, &result);
+    double *margin = calloc((size_t)r->data.eval.n_pairs, sizeof *margin);
+    CHECK(margin, "out of memory for an evaluation of %lld pairs", (long long)r->data.eval.n_pairs);
+    int status = heldout_evaluate(r->trainer, &r->heldout, r->trainer->reward_updates > 0, margin, &result);
+    if (status == OK)
+        status = note_evaluation(r, step, &result, margin);
+    free(margin);
+    return status;
 }
 
 static int note_step(struct run *r, const struct step_result *result, double seconds, double wait_seconds)

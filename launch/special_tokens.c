@@ -11,10 +11,11 @@ static int fill(const struct config *config, const struct encoder *encoder, stru
 {
     struct shard_meta meta;
     const char *text = *config->reward.token ? config->reward.token : encoder->template.reward;
-    CHECK_USAGE(strlen(text) < sizeof out->reward_text, "reward.token is longer than %zu bytes", sizeof out->reward_text - 1);
+    size_t n_bytes = strlen(text);
+    CHECK_USAGE(n_bytes < sizeof out->reward_text, "reward.token is longer than %zu bytes", sizeof out->reward_text - 1);
     TRY(encoder_meta(encoder, config->backbone.path, &meta));
     *out = (struct special_tokens){.reward = encoder->reward, .end_of_turn = encoder->end_of_turn};
-    snprintf(out->reward_text, sizeof out->reward_text, "%s", text);
+    memcpy(out->reward_text, text, n_bytes + 1);
     snprintf(out->tokenizer, sizeof out->tokenizer, "%s", meta.tokenizer);
     snprintf(out->template, sizeof out->template, "%s", meta.template);
     return OK;

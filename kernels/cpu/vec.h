@@ -31,6 +31,9 @@ static inline vec vec_load_bf16(const bf16 *x)
 {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)x)), 16));
 }
+#if defined(__AVX512BF16__)
+static inline void vec_store_bf16(bf16 *x, vec v) { _mm256_storeu_si256((__m256i *)(void *)x, (__m256i)_mm512_cvtneps_pbh(v)); }
+#else
 static inline void vec_store_bf16(bf16 *x, vec v)
 {
     __m512i bits = _mm512_castps_si512(v);
@@ -40,6 +43,7 @@ static inline void vec_store_bf16(bf16 *x, vec v)
     __m512i out = _mm512_mask_mov_epi32(rounded, _mm512_cmpunord_ps_mask(v, v), quiet);
     _mm256_storeu_si256((__m256i *)(void *)x, _mm512_cvtepi32_epi16(out));
 }
+#endif
 #elif defined(__AVX2__)
 #include <immintrin.h>
 enum { VEC_WIDTH = 8 };
@@ -107,6 +111,53 @@ static inline vec vec_exp2i(vec n)
 static inline vec vec_load_bf16(const bf16 *x) { return bf16_to_f32(*x); }
 static inline void vec_store_bf16(bf16 *x, vec v) { *x = f32_to_bf16(v); }
 #endif
+
+/* Words of two bf16: their product added to c; and two vectors rounded into words, of `even` the low halves. Only where the processor has them. */
+#if defined(__AVX512BF16__)
+enum { VEC_HAS_PAIRS = 1 };
+static inline vec vec_dot_pairs(vec a, vec b, vec c) { return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b); }
+static inline vec vec_pairs(vec even, vec odd)
+{
+    __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even)), high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
+    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
+}
+#else
+enum { VEC_HAS_PAIRS = 0 };
+static inline vec vec_dot_pairs(vec a, vec b, vec c) { return vec_fma(a, b, c); }
+static inline vec vec_pairs(vec even, vec odd) { return vec_add(even, odd); }
+#endif
+
+/* out[j][i] = in[i][j] of VEC_WIDTH x VEC_WIDTH words. */
+static inline void vec_transpose(const float *in, int64_t in_stride, float *out, int64_t out_stride)
+{
+#if defined(__AVX512F__)
+    __m512 row[16], pair[16];
+    for (int i = 0; i < 16; i++)
+        row[i] = _mm512_loadu_ps(in + i * in_stride);
+    for (int i = 0; i < 16; i += 2) {               /* 2 x 2 */
+        pair[i] = _mm512_unpacklo_ps(row[i], row[i + 1]);
+        pair[i + 1] = _mm512_unpackhi_ps(row[i], row[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4)                 /* 4 x 4 */
+        for (int j = 0; j < 2; j++) {
+            row[i + 2 * j] = _mm512_shuffle_ps(pair[i + j], pair[i + j + 2], 0x44);
+            row[i + 2 * j + 1] = _mm512_shuffle_ps(pair[i + j], pair[i + j + 2], 0xee);
+        }
+    for (int i = 0; i < 16; i += 8)                 /* 128-bit parts of rows four apart */
+        for (int j = 0; j < 4; j++) {
+            pair[i + j] = _mm512_shuffle_f32x4(row[i + j], row[i + j + 4], 0x88);
+            pair[i + j + 4] = _mm512_shuffle_f32x4(row[i + j], row[i + j + 4], 0xdd);
+        }
+    for (int j = 0; j < 8; j++) {
+        _mm512_storeu_ps(out + j * out_stride, _mm512_shuffle_f32x4(pair[j], pair[j + 8], 0x88));
+        _mm512_storeu_ps(out + (j + 8) * out_stride, _mm512_shuffle_f32x4(pair[j], pair[j + 8], 0xdd));
+    }
+#else
+    for (int i = 0; i < VEC_WIDTH; i++)
+        for (int j = 0; j < VEC_WIDTH; j++)
+            out[j * out_stride + i] = in[i * in_stride + j];
+#endif
+}
 
 /* exp(x) within 2 ulp for x in [-87, 88]; below it 0 within 1e-38, above it clamped. x = n log 2 + r, a polynomial in r. NaN gives NaN. */
 static inline vec vec_exp(vec x)

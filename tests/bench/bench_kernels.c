@@ -1,6 +1,6 @@
 /* bench_kernels: how fast are the CPU's kernels? Prints GFLOP/s of products and attention and GB/s of the vector operations, best of a few runs each.
  *
- *   bench_kernels [THREADS [ISA]]       defaults: 2 auto
+ *   bench_kernels [THREADS [ISA [PRODUCT]]]       defaults: 2 auto, everything; PRODUCT: that matrix product alone, as "1024^3"
  *
  * Shapes are SmolLM2-135M's (hidden 576, inner 1536, 9 query and 3 key/value heads of 64, vocabulary 49,152) with T = 1,600 tokens. A product of m x n x k is
  * 2 m n k operations; attention is 4 D per pair of a query row and a key it sees and head forward, 10 D backward (what a pass recomputes is not counted).
@@ -256,7 +256,10 @@ int main(int argc, char **argv)
     printf("%d threads, instruction set %s\n", b.device->n_threads, options.isa);
     for (int dtype = F32; dtype <= BF16; dtype++) {
         for (size_t i = 0; i < sizeof products / sizeof *products; i++)
-            bench_product(&b, &products[i], (enum dtype)dtype);
+            if (argc < 4 || strcmp(argv[3], products[i].what) == 0)
+                bench_product(&b, &products[i], (enum dtype)dtype);
+        if (argc > 3)
+            continue;
         bench_attentions(&b, (enum dtype)dtype);
         bench_norm(&b, (enum dtype)dtype);
         bench_elementwise(&b, (enum dtype)dtype);

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Golden token ids: tests/golden/text/NAME.json = {"tokenizer": path or null, "cases": [[text, [ids]], ...]}.
 
-Tokenizers: llama-3.1 (from CRITIC_RM_TEST_DATA, ids only are committed), and three tiny ones trained here and committed beside the ids: bytelevel (GPT-2 words, single
-digits), qwen (Qwen's words, NFC) and fallback (SentencePiece-style with byte fallback). Ids are Hugging Face's, added tokens parsed, nothing added in front.
+Tokenizers: llama-3.1 (from CRITIC_RM_TEST_DATA) and smollm2 (from the folder that ci/smollm2.sh makes), ids only are committed; and three tiny ones trained here and committed
+beside the ids: bytelevel (GPT-2 words, single digits), qwen (Qwen's words, NFC) and fallback (SentencePiece-style with byte fallback). Ids are Hugging Face's, added tokens parsed,
+nothing added in front.
 Run: ci/python.sh, then .venv/bin/python tests/golden/make_text.py
 """
 import gzip, json, os, random
@@ -11,6 +12,7 @@ from tokenizers import Tokenizer, Regex, normalizers, pre_tokenizers, decoders, 
 here = os.path.dirname(os.path.abspath(__file__))
 out = os.path.join(here, "text")
 data = os.environ.get("CRITIC_RM_TEST_DATA", os.path.join(here, "..", "..", "..", "shared", "data"))
+smollm2 = os.environ.get("CRITIC_RM_SMOLLM2", os.path.join(here, "..", "..", "models", "smollm2-135m-instruct"))
 
 SENTENCES = [
     "The quick brown fox jumps over the lazy dog.", "It's 2024, and we've paid $1,234.56 (about 10%) for it; they'll say I'd won't.",
@@ -81,5 +83,8 @@ def main():
     path = os.path.join(data, "tokenizers", "llama-3.1", "tokenizer.json.gz")
     if os.path.exists(path):
         write("llama-3.1", Tokenizer.from_str(gzip.open(path).read().decode()), False)
+    path = os.path.join(smollm2, "tokenizer.json")
+    if os.path.exists(path):
+        write("smollm2", Tokenizer.from_file(path), False)
 
 main()

@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "dataset/encode.h"
 #include "tests/tools/scratch.h"
+#include "tests/tools/smollm2.h"
 
 enum { MAX_MESSAGES = 8 };
 static const char instruction[] = "What is good and what is bad about it?";
@@ -42,13 +43,14 @@ static void write_tokenizer(struct scratch *s, const char *name, const char *con
     write_json(s, "tokenizer.json", root);
 }
 
-static struct encoder *open_encoder(struct scratch *s, const char *template)
+/* folder: of the model. */
+static struct encoder *open_encoder(struct scratch *s, const char *folder, const char *template)
 {
     struct config config;
     struct encoder *e = NULL;
     char backbone[600], chosen[600], prompt[600];
     scratch_write(s, "critique.txt", instruction, strlen(instruction));
-    snprintf(backbone, sizeof backbone, "backbone.path=%s", s->dir);
+    snprintf(backbone, sizeof backbone, "backbone.path=%s", folder);
     snprintf(chosen, sizeof chosen, "data.template=%s", template);
     snprintf(prompt, sizeof prompt, "data.critique_prompt=%s/critique.txt", s->dir);
     char *sets[] = {backbone, chosen, prompt};
@@ -117,11 +119,11 @@ static void check_case(const struct encoder *e, json_t *one, const char *header,
     token_list_free(&list);
 }
 
-static void check_template(struct scratch *s, const char *name, const char *chosen, const char *header)
+static void check_template(struct scratch *s, const char *folder, const char *name, const char *header)
 {
     size_t i;
     json_t *root = read_golden(), *cases = json_object_get(root, name), *one;
-    struct encoder *e = open_encoder(s, chosen);
+    struct encoder *e = open_encoder(s, folder, "auto");
     assert_true(json_array_size(cases) >= 500);
     json_array_foreach(cases, i, one)
         check_case(e, one, header, name, i);
@@ -140,7 +142,7 @@ static void llama_3_renders_as_hugging_face(void **state)
     struct scratch s;
     scratch_make(&s);
     write_tokenizer(&s, "bytelevel", llama, 5);
-    check_template(&s, "llama3", "auto", "");
+    check_template(&s, s.dir, "llama3", "");
 }
 
 static void llama_3_1_renders_as_hugging_face_with_its_two_date_lines(void **state)
@@ -149,7 +151,7 @@ static void llama_3_1_renders_as_hugging_face_with_its_two_date_lines(void **sta
     struct scratch s;
     scratch_make(&s);
     write_tokenizer(&s, "bytelevel", llama, 6);
-    check_template(&s, "llama3.1", "auto", "");
+    check_template(&s, s.dir, "llama3.1", "");
 }
 
 static void smollm2_renders_as_hugging_face_with_its_default_system_message(void **state)
@@ -160,7 +162,17 @@ static void smollm2_renders_as_hugging_face_with_its_default_system_message(void
     write_tokenizer(&s, "bytelevel", NULL, 0);
     write_json(&s, "tokenizer_config.json", json_pack("{ss}", "chat_template",
                                                       "{{ '<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}"));
-    check_template(&s, "chatml", "auto", "");
+    check_template(&s, s.dir, "chatml", "");
+}
+
+static void smollm2_renders_as_hugging_face_with_its_own_tokenizer(void **state)
+{
+    (void)state;
+    struct scratch s;
+    if (!smollm2_folder())
+        skip();
+    scratch_make(&s);
+    check_template(&s, smollm2_folder(), "chatml", "");
 }
 
 static void mistral_renders_as_hugging_face(void **state)
@@ -169,7 +181,7 @@ static void mistral_renders_as_hugging_face(void **state)
     struct scratch s;
     scratch_make(&s);
     write_tokenizer(&s, "fallback", NULL, 0);
-    check_template(&s, "mistral", "auto", " ");
+    check_template(&s, s.dir, "mistral", " ");
 }
 
 int main(void)
@@ -178,6 +190,7 @@ int main(void)
         cmocka_unit_test(llama_3_renders_as_hugging_face),
         cmocka_unit_test(llama_3_1_renders_as_hugging_face_with_its_two_date_lines),
         cmocka_unit_test(smollm2_renders_as_hugging_face_with_its_default_system_message),
+        cmocka_unit_test(smollm2_renders_as_hugging_face_with_its_own_tokenizer),
         cmocka_unit_test(mistral_renders_as_hugging_face),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/status.h"
 #include "dataset/tokenizer.h"
+#include "tests/tools/smollm2.h"
 
 static json_t *read_cases(const char *name)
 {
@@ -72,6 +73,14 @@ static void llama_3_1_ids_equal_hugging_face(void **state)
     check_all(path, "llama-3.1");
 }
 
+static void smollm2_ids_equal_hugging_face(void **state)
+{
+    (void)state;
+    if (!smollm2_folder())
+        skip();
+    check_all(smollm2_folder(), "smollm2");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -79,6 +88,7 @@ int main(void)
         cmocka_unit_test(qwen_ids_equal_hugging_face),
         cmocka_unit_test(byte_fallback_ids_equal_hugging_face),
         cmocka_unit_test(llama_3_1_ids_equal_hugging_face),
+        cmocka_unit_test(smollm2_ids_equal_hugging_face),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

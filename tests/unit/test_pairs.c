@@ -128,6 +128,18 @@ static void transcripts_are_cut_into_turns(void **state)
     pairs_close(&p);
 }
 
+static void a_mark_of_the_one_who_speaks_already_stays_in_the_text(void **state)
+{
+    (void)state;
+    struct pairs *p = open_text("{\"chosen\": \"\\n\\nHuman: one\\n\\nAssistant: two Human: three\\n\\nAssistant: four\", \"rejected\": \"\\n\\nHuman: one\\n\\nAssistant: five\"}\n");
+    const struct pair_record *r = next(p);
+    assert_false(r->diverges);
+    assert_int_equal(r->n_messages, 1);
+    is_response(r, 0, "two Human: three\n\nAssistant: four");
+    is_response(r, 1, "five");
+    pairs_close(&p);
+}
+
 static void critiques_are_strings_or_objects_with_scores(void **state)
 {
     (void)state;
@@ -219,6 +231,7 @@ int main(void)
         TEST(message_lists_with_a_prompt_give_their_last_message),
         TEST(without_a_prompt_the_common_beginning_is_it),
         TEST(transcripts_are_cut_into_turns),
+        TEST(a_mark_of_the_one_who_speaks_already_stays_in_the_text),
         TEST(critiques_are_strings_or_objects_with_scores),
         TEST(a_conversation_is_learnt_from_its_last_message),
         TEST(gzip_is_read_like_plain_text),

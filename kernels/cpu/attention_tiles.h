@@ -1,0 +1,177 @@
+/* attention_tiles: what attention does with tiles: products, loading, transposing, packing. Included by attention_ops.h alone.
+ *
+ * The operands of a product are made of words of 32 bits that hold `grain` elements standing next to each other along the summed dimension: one float, or two bf16 where the tensors
+ * are bf16 and the processor multiplies pairs of them. So three forms of a tile x[n][dim] do:
+ *   rows         [n][dim / grain]: pairs along dim
+ *   transposed   [dim / grain][n]: the same words, for a product that sums over dim
+ *   interleaved  [n / grain][dim]: pairs along n, for a product that sums over n. With grain 1 these are the rows.
+ */
+#ifndef KERNELS_CPU_ATTENTION_TILES_H
+#define KERNELS_CPU_ATTENTION_TILES_H
+
+#include "kernels/cpu/vec.h"
+#include "kernels/cpu/vector_ops.h"
+
+enum { PRODUCT_ROWS = 4, PRODUCT_VECTORS = VEC_WIDTH == 8 ? 2 : 4 };
+
+/* Word (i, l) stands at i * row + l * col: as it is, or transposed. */
+struct operand { const float *at; int64_t row, col; };
+
+static struct operand plain(const float *a, int64_t lda) { return (struct operand){a, lda, 1}; }
+static struct operand transposed(const float *a, int64_t lda) { return (struct operand){a, 1, lda}; }
+
+/* c[m][n] = (accumulate ? c : 0) + a[m][k] b[k][n], k in words; m a multiple of PRODUCT_ROWS, n of VEC_WIDTH. */
+static inline void product_block(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t k, const int n_vectors, const bool pairs, bool accumulate)
+{
+    vec sum[PRODUCT_ROWS][PRODUCT_VECTORS];
+    for (int i = 0; i < PRODUCT_ROWS; i++)
+        for (int j = 0; j < n_vectors; j++)
+            sum[i][j] = accumulate ? vec_load(c + i * ldc + j * VEC_WIDTH) : vec_set(0.0f);
+    for (int64_t l = 0; l < k; l++)
+        for (int i = 0; i < PRODUCT_ROWS; i++) {
+            vec x = vec_set(a.at[i * a.row + l * a.col]);
+            for (int j = 0; j < n_vectors; j++) {
+                vec y = vec_load(b + l * ldb + j * VEC_WIDTH);
+                sum[i][j] = pairs ? vec_dot_pairs(x, y, sum[i][j]) : vec_fma(x, y, sum[i][j]);
+            }
+        }
+    for (int i = 0; i < PRODUCT_ROWS; i++)
+        for (int j = 0; j < n_vectors; j++)
+            vec_store(c + i * ldc + j * VEC_WIDTH, sum[i][j]);
+}
+
+static inline void product_of(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m, int64_t n, int64_t k, const bool pairs, bool accumulate)
+{
+    int64_t j = 0;
+    for (; j + PRODUCT_VECTORS * VEC_WIDTH <= n; j += PRODUCT_VECTORS * VEC_WIDTH)
+        for (int64_t i = 0; i < m; i += PRODUCT_ROWS)
+            product_block((struct operand){a.at + i * a.row, a.row, a.col}, b + j, ldb, c + i * ldc + j, ldc, k, PRODUCT_VECTORS, pairs, accumulate);
+    for (; j + VEC_WIDTH <= n; j += VEC_WIDTH)
+        for (int64_t i = 0; i < m; i += PRODUCT_ROWS)
+            product_block((struct operand){a.at + i * a.row, a.row, a.col}, b + j, ldb, c + i * ldc + j, ldc, k, 1, pairs, accumulate);
+}
+
+/* k counts elements. */
+static void product(int grain, struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m, int64_t n, int64_t k, bool accumulate)
+{
+    if (grain == 2)
+        product_of(a, b, ldb, c, ldc, m, n, k / 2, true, accumulate);
+    else
+        product_of(a, b, ldb, c, ldc, m, n, k, false, accumulate);
+}
+
+/* ---- tiles ----------------------------------------------------------------------------------------------------------------------------------- */
+
+/* Rows first .. first + n of head h of x[rows][heads][dim], zero rows up to `padded`. */
+static void load_tile(int grain, const void *x, enum dtype dtype, int heads, int dim, int h, int64_t first, int64_t n, int64_t padded, float *out)
+{
+    int64_t words = dim / grain;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t at = ((first + i) * heads + h) * dim;
+        if (grain == 2)
+            memcpy(out + i * words, (const bf16 *)x + at, (size_t)dim * sizeof(bf16));
+        else
+            for (int64_t d = 0; d < dim; d += VEC_WIDTH)
+                vec_store(out + i * words + d, vec_get(x, dtype, at + d));
+    }
+    if (padded > n)
+        memset(out + n * words, 0, (size_t)((padded - n) * words) * sizeof *out);
+}
+
+/* out[words][TILE_K] of tile[TILE_K][words]. */
+static void transpose(const float *tile, int64_t words, float *out)
+{
+    int64_t whole = words / VEC_WIDTH * VEC_WIDTH;
+    for (int64_t i = 0; i < TILE_K; i += VEC_WIDTH)
+        for (int64_t w = 0; w < whole; w += VEC_WIDTH)
+            vec_transpose(tile + i * words + w, words, out + w * TILE_K + i, TILE_K);
+    for (int64_t w = whole; w < words; w++)
+        for (int64_t i = 0; i < TILE_K; i++)
+            out[w * TILE_K + i] = tile[i * words + w];
+}
+
+/* The interleaved form of rows [n][dim / grain], n a multiple of grain: in `space`, or the rows themselves. */
+static const float *interleave(int grain, const float *rows, int64_t n, int64_t dim, float *space)
+{
+    if (grain == 1)
+        return rows;
+    for (int64_t i = 0; i < n; i += 2) {
+        const bf16 *even = (const bf16 *)(const void *)(rows + i * dim / 2), *odd = even + dim;
+        for (int64_t d = 0; d < dim; d += VEC_WIDTH)
+            vec_store(space + i / 2 * dim + d, vec_pairs(vec_load_bf16(even + d), vec_load_bf16(odd + d)));
+    }
+    return space;
+}
+
+/* Scores x[m][TILE_K] in float32 become, where they stand, the rows of an operand, */
+static void scores_to_rows(int grain, float *x, int64_t m)
+{
+    if (grain == 2)
+        for (int64_t i = 0; i < m * TILE_K; i += VEC_WIDTH)
+            vec_store_bf16((bf16 *)(void *)x + i, vec_load(x + i));
+}
+
+/* or interleaved. */
+static void scores_to_interleaved(int grain, float *x, int64_t m)
+{
+    if (grain == 2)
+        for (int64_t i = 0; i < m; i += 2)
+            for (int64_t j = 0; j < TILE_K; j += VEC_WIDTH)
+                vec_store(x + i / 2 * TILE_K + j, vec_pairs(vec_load(x + i * TILE_K + j), vec_load(x + (i + 1) * TILE_K + j)));
+}
+
+static int64_t round_rows(int64_t rows) { return (rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS * PRODUCT_ROWS; }
+
+/* ---- memory of one task ---------------------------------------------------------------------------------------------------------------------- */
+
+struct attention_tile {
+    int grain;
+    int64_t rows;               /* M: query rows x heads of the group, padded */
+    float *q, *dout;            /* [M][dim]: rows of queries and of the output's gradient */
+    float *qi, *di;             /* the same, interleaved */
+    float *o;                   /* [M][dim]: output, or dq, in float32 */
+    float *s, *ds;              /* [M][TILE_K] */
+    float *k, *v, *kt, *vt;     /* [TILE_K][dim], transposed [dim][TILE_K] */
+    float *ki, *vi;             /* interleaved */
+    float *dk, *dv;             /* [TILE_K][dim] in float32 */
+    float *max, *sum;           /* [M] */
+};
+
+static int grain_of(const struct attention_args *a) { return VEC_HAS_PAIRS && a->dtype == BF16 ? 2 : 1; }
+
+static int64_t tile_rows(const struct attention_args *a)
+{
+    int64_t M = round_rows((int64_t)TILE_Q * (a->heads / a->kv_heads));
+    return M < TILE_K ? TILE_K : M;
+}
+
+static int64_t attention_scratch(const struct attention_args *a)
+{
+    int64_t M = tile_rows(a), D = a->dim;
+    return D % VEC_WIDTH == 0 ? 5 * M * D + 2 * M * TILE_K + 8 * TILE_K * D + 2 * M : 0;
+}
+
+static float *take(float **scratch, int64_t n)
+{
+    float *taken = *scratch;
+    *scratch += n;
+    return taken;
+}
+
+static struct attention_tile tile_of(const struct attention_args *a, float *scratch)
+{
+    int64_t M = tile_rows(a), D = a->dim;
+    struct attention_tile t = {.grain = grain_of(a), .rows = M};
+    float **of_queries[] = {&t.q, &t.dout, &t.qi, &t.di, &t.o}, **of_keys[] = {&t.k, &t.v, &t.kt, &t.vt, &t.ki, &t.vi, &t.dk, &t.dv};
+    for (size_t i = 0; i < sizeof of_queries / sizeof *of_queries; i++)
+        *of_queries[i] = take(&scratch, M * D);
+    for (size_t i = 0; i < sizeof of_keys / sizeof *of_keys; i++)
+        *of_keys[i] = take(&scratch, TILE_K * D);
+    t.s = take(&scratch, M * TILE_K);
+    t.ds = take(&scratch, M * TILE_K);
+    t.max = take(&scratch, M);
+    t.sum = take(&scratch, M);
+    return t;
+}
+
+#endif
