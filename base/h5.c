@@ -142,6 +142,7 @@ static int file_close(struct h5_file *file)
         status = h5_fail(file, "close", "the file");
     a_close_failed = a_close_failed || (file->writing && status != OK);
     free(file->dataset);
+    free(file->chunk);
     free(file->path);
     free(file);
     return status;
@@ -268,7 +269,7 @@ static int remember(struct h5_file *file, const char *name, hid_t id, enum h5_ty
         H5Dclose(id);
         return FAIL("out of memory for dataset %s of %s", name, file->path);
     }
-    grown[file->n_datasets++] = (struct h5_dataset){copy, id, type, n_elems};
+    grown[file->n_datasets++] = (struct h5_dataset){copy, id, type, n_elems, 0};
     return OK;
 }
 
@@ -433,6 +434,15 @@ static int check_storage(const struct h5_file *file, const char *name, hid_t id)
     return OK;
 }
 
+static int find_chunks(const struct h5_file *file, struct h5_dataset *d)
+{
+    hid_t creation = H5Dget_create_plist(d->id);
+    H5_CHECK(creation >= 0, file, "read the layout of", d->name);
+    d->chunk_elems = h5_chunk_elems(d, creation);
+    H5Pclose(creation);
+    return OK;
+}
+
 static int dataset_open(struct h5_file *file, const char *name, enum h5_type type, struct h5_dataset **out)
 {
     uint64_t n_elems = 0;
@@ -455,7 +465,7 @@ static int dataset_open(struct h5_file *file, const char *name, enum h5_type typ
     }
     TRY(remember(file, name, id, type, n_elems));
     *out = known(file, name);
-    return OK;
+    return find_chunks(file, *out);
 }
 
 static int extent(struct h5_file *file, const char *name, enum h5_type type, uint64_t *n_elems)
@@ -480,6 +490,8 @@ static int read_range(struct h5_file *file, const char *name, enum h5_type type,
     TRY(dataset_open(file, name, type, &d));
     CHECK(first <= d->n_elems && n <= d->n_elems - first, "%s: elements %llu to %llu of dataset %s are asked for, it has %llu", file->path,
           (unsigned long long)first, (unsigned long long)(first + n), name, (unsigned long long)d->n_elems);
+    if (n > 0 && d->chunk_elems > 0)
+        return h5_chunks_read(file, d, first, n, out);
     if (n > 0)
         H5_CHECK(transfer(d, first, n, out, READ), file, "read", name);
     return OK;

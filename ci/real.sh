@@ -51,6 +51,7 @@ epoch() {
     train 1 epoch data.eval_last=512 checkpoint.every=20 checkpoint.keep=1 || { tail -n 20 "$runs/epoch.log" >&2; return 1; }
     [ -f "$runs/torch/heldout.jsonl" ] || .venv/bin/python tests/real/torch_train.py "$runs/epoch" "$runs/torch" >>"$runs/torch.log" 2>&1 || { tail -n 20 "$runs/torch.log" >&2; return 1; }
     echo "One epoch in bf16 on 1,800 pairs, the last 512 held out: critic-rm train --config configs/smollm2-135m.yaml --set data.train=PAIRS --set data.eval_last=512"
+    echo "Speeds as they came, at different hours and beside other work (ci/bench.sh measures side by side):"
     speed critic-rm "$runs/epoch/metrics.jsonl"
     speed PyTorch "$runs/torch/metrics.jsonl"
     .venv/bin/python tests/real/compare_heldout.py "$runs/epoch/heldout.jsonl" "$runs/torch/heldout.jsonl"

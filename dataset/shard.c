@@ -151,8 +151,15 @@ int shard_read_response(const struct shard *s, int64_t pair, int side, uint32_t 
     return read_tokens(s, "/token/response", s->response[2 * pair + side], s->response[2 * pair + side + 1], out);
 }
 
+int shard_read_responses(const struct shard *s, int64_t pair, uint32_t *out) { return read_tokens(s, "/token/response", s->response[2 * pair], s->response[2 * pair + 2], out); }
+
 int shard_read_critiques(const struct shard *s, int64_t pair, int side, uint32_t *out)
 {
     uint64_t first = s->critiques_of_response[2 * pair + side], end = s->critiques_of_response[2 * pair + side + 1];
     return read_tokens(s, "/token/critique", s->critique[first], s->critique[end], out);
+}
+
+int shard_read_critiques_of_pair(const struct shard *s, int64_t pair, uint32_t *out)
+{
+    return read_tokens(s, "/token/critique", s->critique[s->critiques_of_response[2 * pair]], s->critique[s->critiques_of_response[2 * pair + 2]], out);
 }

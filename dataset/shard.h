@@ -62,5 +62,8 @@ int shard_read_prompt(const struct shard *shard, int64_t pair, uint32_t *out);
 int shard_read_response(const struct shard *shard, int64_t pair, int side, uint32_t *out);
 /* All critiques of a response, one behind the other. */
 int shard_read_critiques(const struct shard *shard, int64_t pair, int side, uint32_t *out);
+/* Chosen and rejected, one behind the other: one read where two would touch the same chunks. */
+int shard_read_responses(const struct shard *shard, int64_t pair, uint32_t *out);
+int shard_read_critiques_of_pair(const struct shard *shard, int64_t pair, uint32_t *out);
 
 #endif

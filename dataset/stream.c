@@ -21,41 +21,48 @@ static void part_text_free(struct part_text *t)
     free(t->comparison);
 }
 
-/* Where critique i of a response starts among the response's critiques, in tokens. */
-static int64_t critique_offset(const struct shard *s, int64_t pair, int side, int32_t i)
-{
-    uint64_t first = s->critiques_of_response[2 * pair + side];
-    return (int64_t)(s->critique[first + (uint64_t)i] - s->critique[first]);
-}
-
-static int64_t critiques_length(const struct shard *s, int64_t pair, int side)
-{
-    return (int64_t)(s->critique[s->critiques_of_response[2 * pair + side + 1]] - s->critique[s->critiques_of_response[2 * pair + side]]);
-}
-
 struct reading { const struct shard *shard; int64_t index; const struct step_plan *plan; const struct plan_part *part; const struct plan_options *options; };
 
-static int read_side(const struct reading *r, int side, uint32_t **at, struct tree_leaf **leaf, struct tree *tree)
+/* A pair's tokens in a row: prompt, both responses, critiques of both. */
+struct pair_lengths { int64_t prompt, responses, critiques; };
+
+static struct pair_lengths lengths_of(const struct shard *s, int64_t i)
 {
-    const struct plan_part *part = r->part;
-    int32_t n = (int32_t)(r->shard->response[2 * r->index + side + 1] - r->shard->response[2 * r->index + side]);
-    TRY(shard_read_response(r->shard, r->index, side, *at));
-    tree->response[side] = (struct tokens){*at, n > r->options->lead_in ? n - r->options->lead_in : n};
-    *at += n;
-    TRY(shard_read_critiques(r->shard, r->index, side, *at));
-    tree->leaf[side] = *leaf;
-    tree->n_leaves[side] = part->n_leaves[side];
-    for (int32_t i = 0; i < part->n_leaves[side]; i++) {
-        const struct plan_leaf *l = &r->plan->leaf[part->first_leaf[side] + i];
-        struct tokens text = {NULL, 0};
-        if (l->critique >= 0) {
-            int64_t from = critique_offset(r->shard, r->index, side, l->critique), to = critique_offset(r->shard, r->index, side, l->critique + 1);
-            text = (struct tokens){*at + from, (int32_t)(to - from)};
-        }
-        *(*leaf)++ = (struct tree_leaf){text, (float)part->leaf_weight[side], l->reward};
+    const uint64_t *of_response = &s->critiques_of_response[2 * i];
+    return (struct pair_lengths){(int64_t)(s->prompt[i + 1] - s->prompt[i]), (int64_t)(s->response[2 * i + 2] - s->response[2 * i]),
+                                 (int64_t)(s->critique[of_response[2]] - s->critique[of_response[0]])};
+}
+
+static int read_tokens(const struct reading *r, const struct pair_lengths *n, uint32_t *token)
+{
+    TRY(shard_read_prompt(r->shard, r->index, token));
+    TRY(shard_read_responses(r->shard, r->index, token + n->prompt));
+    return shard_read_critiques_of_pair(r->shard, r->index, token + n->prompt + n->responses);
+}
+
+static struct tree_leaf leaf_of(const struct reading *r, int side, int32_t i, const uint32_t *critiques)
+{
+    const struct shard *s = r->shard;
+    const struct plan_leaf *l = &r->plan->leaf[r->part->first_leaf[side] + i];
+    struct tokens text = {NULL, 0};
+    if (l->critique >= 0) {
+        const uint64_t *of_response = &s->critiques_of_response[2 * r->index];
+        uint64_t at = of_response[side] + (uint64_t)l->critique;
+        text = (struct tokens){critiques + (s->critique[at] - s->critique[of_response[0]]), (int32_t)(s->critique[at + 1] - s->critique[at])};
     }
-    *at += critiques_length(r->shard, r->index, side);
-    return OK;
+    return (struct tree_leaf){text, (float)r->part->leaf_weight[side], l->reward};
+}
+
+/* The side of a tree whose tokens are there. */
+static void lay_side(const struct reading *r, int side, const uint32_t *responses, const uint32_t *critiques, struct tree_leaf *leaf, struct tree *tree)
+{
+    const uint64_t *response = &r->shard->response[2 * r->index];
+    int32_t n = (int32_t)(response[side + 1] - response[side]);
+    tree->response[side] = (struct tokens){responses + (response[side] - response[0]), n > r->options->lead_in ? n - r->options->lead_in : n};
+    tree->leaf[side] = leaf;
+    tree->n_leaves[side] = r->part->n_leaves[side];
+    for (int32_t i = 0; i < r->part->n_leaves[side]; i++)
+        leaf[i] = leaf_of(r, side, i, critiques);
 }
 
 static int check_tokens(const struct reading *r, const uint32_t *token, int64_t n)
@@ -69,23 +76,19 @@ static int check_tokens(const struct reading *r, const uint32_t *token, int64_t 
 
 static int read_part(const struct reading *r, struct part_text *text, struct tree *tree)
 {
-    const struct shard *s = r->shard;
     const struct plan_part *part = r->part;
-    int64_t n = (int64_t)(s->prompt[r->index + 1] - s->prompt[r->index]), total = n;
-    for (int side = 0; side < 2; side++)
-        total += (int64_t)(s->response[2 * r->index + side + 1] - s->response[2 * r->index + side]) + critiques_length(s, r->index, side);
+    struct pair_lengths n = lengths_of(r->shard, r->index);
+    int64_t total = n.prompt + n.responses + n.critiques;
     text->token = malloc(((size_t)total + 1) * sizeof *text->token);
     text->leaf = calloc((size_t)(part->n_leaves[0] + part->n_leaves[1]) + 1, sizeof *text->leaf);
     text->comparison = calloc((size_t)part->n_comparisons + 1, sizeof *text->comparison);
     CHECK(text->token && text->leaf && text->comparison, "out of memory for a pair of %lld tokens", (long long)total);
-    uint32_t *at = text->token;
-    struct tree_leaf *leaf = text->leaf;
-    TRY(shard_read_prompt(s, r->index, at));
-    *tree = (struct tree){.prompt = {at, (int32_t)n}, .n_comparisons = part->n_comparisons, .comparison = text->comparison};
-    at += n;
-    TRY(read_side(r, 0, &at, &leaf, tree));
-    TRY(read_side(r, 1, &at, &leaf, tree));
+    TRY(read_tokens(r, &n, text->token));
     TRY(check_tokens(r, text->token, total));
+    *tree = (struct tree){.prompt = {text->token, (int32_t)n.prompt}, .n_comparisons = part->n_comparisons, .comparison = text->comparison};
+    const uint32_t *responses = text->token + n.prompt, *critiques = responses + n.responses;
+    lay_side(r, 0, responses, critiques, text->leaf, tree);
+    lay_side(r, 1, responses, critiques, text->leaf + part->n_leaves[0], tree);
     for (int32_t i = 0; i < part->n_comparisons; i++) {
         struct plan_comparison c = r->plan->comparison[part->first_comparison + i];
         text->comparison[i] = (struct tree_comparison){c.chosen, c.rejected, (float)part->comparison_weight};
