@@ -147,7 +147,8 @@ void tiny_run_open(struct tiny_run *r, const struct config *config, struct comm 
     must(plan_capacity(r->plan, &most));
     struct trainer_capacity capacity = {most.rows, most.predictions, most.rewards, most.comparisons, config->data.max_path_tokens};
     must(trainer_create(&r->config, r->mesh, device, &capacity, plan_steps_per_epoch(r->plan), &r->trainer));
-    must(load_weights(&(struct load_options){.folder = NULL, .seed = (uint64_t)config->run.seed, .reward_token = -1, .copy_of = -1}, r->trainer->store, NULL));
+    const char *folder = config->backbone.init == BACKBONE_RANDOM ? NULL : config->backbone.path;
+    must(load_weights(&(struct load_options){.folder = folder, .seed = (uint64_t)config->run.seed, .reward_token = -1, .copy_of = -1}, r->trainer->store, NULL));
 }
 
 void tiny_run_close(struct tiny_run *r)

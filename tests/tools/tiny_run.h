@@ -24,7 +24,7 @@ struct tiny_run {
     struct trainer *trainer;
 };
 
-/* Opens over a mesh of world; weights random by the config's seed. Takes a copy of config. */
+/* Opens over a mesh of world; weights random by the config's seed, or the backbone's own. The reward token is the byte tokenizer's until layout says otherwise. Takes a copy of config. */
 void tiny_run_open(struct tiny_run *run, const struct config *config, struct comm *world, struct device *device);
 void tiny_run_close(struct tiny_run *run);
 /* Config for the folder: critic-rm, 4 pairs a step, budget as given. */
