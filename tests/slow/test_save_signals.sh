@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# USR1 to mpirun in a run whose save takes 10 s: saved, status 3, and the run goes on from there bit for bit. (TERM to ranks under srun: test_slurm.sh.)
+. "$TOOLS/cli.sh"
+"$TINY_FOLDER" "$dir/tiny" llama 2 24 || exit 1
+
+run() { # run NAME [set...]
+    local name=$1; shift
+    ranks 2 train --set run.dir="$dir/$name" --set backbone.path="$dir/tiny" --set backbone.init=random --set data.train="$dir/tiny/dsub" --set data.template="$dir/tiny/template.txt" \
+        --set data.critique_prompt="$dir/tiny/critique.txt" --set data.max_path_tokens=48 --set mesh.micro_batch_tokens=96 --set objective.pairs_per_step=4 --set objective.epochs=100 \
+        --set device.threads=1 --set optimizer.lr=1e-3 --set checkpoint.every=100000 "$@"
+}
+slow_save() {
+    local status=0 begin took
+    (export LD_PRELOAD=$SLOW_FSYNC SLOW_FSYNC_MS=3000; EXEC=exec run slow) >"$dir/slow.log" 2>&1 & local pid=$!
+    for _ in $(seq 300); do [ "$(values "$dir/slow" step 2>/dev/null | wc -l)" -ge 5 ] && break; sleep 0.1; done
+    begin=$(date +%s)
+    kill -USR1 "$pid"
+    wait "$pid" || status=$?
+    took=$(($(date +%s) - begin))
+    tail -n 3 "$dir/slow.log"
+    echo "status $status after $took s"
+    [ "$status" -eq 3 ] && [ "$took" -ge 10 ] && ls "$dir"/slow/checkpoints/step_*/manifest.json
+}
+check "USR1 to mpirun, in a run whose save takes 10 s: saved, status 3" slow_save
+check "the same command goes on" run slow
+check "the uninterrupted run" run whole
+check "both end with the same parameters" test "$(parameters "$dir/slow")" = "$(parameters "$dir/whole")"
+finish
