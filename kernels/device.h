@@ -41,7 +41,7 @@ struct device {
 
 struct device_options {
     int n_threads;              /* 0: one per core this process may run on */
-    const char *isa;            /* CPU: "auto", "avx512", "avx2", "scalar": the highest instruction set to use */
+    const char *isa;            /* CPU: "auto", "avx512", "avx2", "scalar": the highest instruction set to use; "auto" is what CRITIC_RM_ISA says, or the best there is */
 };
 
 /* The reference backend: plain C, one thread. */

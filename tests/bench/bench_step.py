@@ -183,8 +183,8 @@ def main():
     p.add_argument("--types", default="float32,bf16")
     p.add_argument("--compile", choices=["auto", "yes", "no"], default="auto")
     a = p.parse_args()
-    tokens = [step_counts(4, s)[0] for s in (False, True)]
-    print(f"{PAIRS} pairs, |x| = {PROMPT}, |y| = {RESPONSE}, |z| = {CRITIQUE}; token ratio at K = 4: {tokens[0] / tokens[1]:.2f}")
+    tokens = [step_counts(4, False)[0] - PAIRS * 8, step_counts(4, True)[0] - PAIRS * 8]      # without the reward tokens
+    print(f"{PAIRS} pairs, |x| = {PROMPT}, |y| = {RESPONSE}, |z| = {CRITIQUE}; token ratio at K = 4: {tokens[0] / tokens[1]:.2f}; {a.rounds} rounds of {a.steps} steps; ours, theirs, ratio")
     with tempfile.TemporaryDirectory() as folder:
         make_data(folder, a)
         for dtype in a.types.split(","):

@@ -31,17 +31,6 @@ wait_for_save() { # until one begins, or the run is over
     while kill -0 "$2" 2>/dev/null && ! saving "$1"; do sleep 0.002; done
 }
 
-gone() { # gone PID...: within 20 s
-    local pid i
-    for i in $(seq 200); do
-        local alive=0
-        for pid in "$@"; do [ -d "/proc/$pid" ] && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null && alive=1; done
-        [ $alive -eq 0 ] && return 0
-        sleep 0.1
-    done
-    return 1
-}
-
 during_save=0
 kill_once() { # kill_once NAME WHAT MOMENT_MS IN_SAVE
     local name=$1 what=$2 moment=$3 in_save=$4 was=no before pid ranks_alive

@@ -32,6 +32,18 @@ says() {
     [ "$n" -eq 1 ] || { echo "'$text' was printed $n times, expected once"; return 1; }
 }
 
+# gone PID...: none of them is left within 20 s
+gone() {
+    local pid i
+    for i in $(seq 200); do
+        local alive=0
+        for pid in "$@"; do [ -d "/proc/$pid" ] && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null && alive=1; done
+        [ $alive -eq 0 ] && return 0
+        sleep 0.1
+    done
+    return 1
+}
+
 # parameters RUN: the bytes of the last checkpoint's tensors, in the order of ranks
 parameters() {
     local last; last=$(ls -d "$1"/checkpoints/step_* | tail -n 1)

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# bench.sh cpu [float32] [bf16] [io]: how fast, and how much memory, beside PyTorch, fread and dd, each row a ratio measured side by side in one run (all parts where none is named).
+#   float32, bf16   the training step against PyTorch at its best: 15 to 20 minutes each on 2 idle cores, and 20 GB of memory, which PyTorch needs
+#   io              pairs delivered against fread, a checkpoint against dd: 2 minutes
+# The table goes to tests/bench/results/cpu.txt; parts not named keep their last rows. A missed target is said, and is no failure: figures of a busy machine mean nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+[ "${1:-}" = cpu ] || { echo "bench.sh cpu [float32] [bf16] [io]" >&2; exit 2; }
+shift
+[ $# -gt 0 ] || set -- float32 bf16 io
+results=tests/bench/results
+build=${BUILD:-build/release}
+mkdir -p "$results" build
+
+if [ -z "${BUILD:-}" ]; then
+    bash ci/install.sh
+    cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release >build/bench.log 2>&1 || { cat build/bench.log; exit 1; }
+    cmake --build "$build" --target critic-rm tiny_folder bench_kernels bench_io >>build/bench.log 2>&1 || { tail -n 60 build/bench.log; exit 1; }
+fi
+
+step() {
+    bash ci/python.sh
+    .venv/bin/python tests/bench/bench_step.py --program "$build/critic-rm" --tiny-folder "$build/tiny_folder" --bench-kernels "$build/bench_kernels" --rounds 1 --steps 3 --types "$1"
+}
+
+io() {
+    local what least ours theirs unit folder
+    folder=$(mktemp -d build/bench.XXXXXX)
+    while read -r what least; do
+        mkdir "$folder/$what"
+        read -r _ ours theirs unit < <("$build/bench_io" "$what" "$PWD/$folder/$what")
+        rm -rf "${folder:?}/$what"
+        awk -v w="$what" -v o="$ours" -v t="$theirs" -v u="$unit" -v l="$least" 'BEGIN {
+            name = w == "data" ? "pairs in training order of an epoch, " u " over fread" : "checkpoint written and fsynced, " u " over dd conv=fsync"
+            printf "io: %-68s %10.1f %10.1f  ratio %6.3f  target >= %-5g %s\n", name, o, t, o / t, l, (o / t >= l ? "met" : "MISSED") }'
+    done <<<"data 0.03
+checkpoint 0.7"
+    rmdir "$folder"
+}
+
+for part in "$@"; do
+    case $part in
+    float32 | bf16) step "$part" ;;
+    io) io ;;
+    *) echo "bench.sh: there is no part '$part'" >&2; exit 2 ;;
+    esac >"build/bench.$part.tmp"
+    mv "build/bench.$part.tmp" "build/bench.$part.txt"
+done
+{
+    echo "ci/bench.sh cpu; $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(date -u +%F)"
+    for part in float32 bf16 io; do [ ! -f "build/bench.$part.txt" ] || { echo; cat "build/bench.$part.txt"; }; done
+} | tee "$results/cpu.txt"
