@@ -24,7 +24,7 @@ static void print_checkpoint(const char *dir, const struct manifest *m)
 {
     const struct checkpoint_info *i = &m->info;
     int64_t n_elems = 0;
-    printf("checkpoint     %s\nstep           %" PRId64 " of %" PRId64 ", epoch %" PRId64 ", %" PRId64 " pairs\n", dir, i->step, i->total_steps, i->epoch, i->pairs);
+    printf("checkpoint     %s\nstep           %" PRId64 ", epoch %" PRId64 " of %" PRId64 " steps and %" PRId64 " pairs\n", dir, i->step, i->epoch, i->steps_per_epoch, i->pairs);
     printf("updates        backbone %" PRId64 ", reward head %" PRId64 "\n", i->group_steps[GROUP_BACKBONE], i->group_steps[GROUP_REWARD]);
     printf("seed           %" PRIu64 "\nreward token   %" PRId64 " %s\n", i->seed, i->reward_token, i->reward_token_text);
     print_hash("D_sub", i->dsub_hash);

@@ -172,7 +172,7 @@ static int load_or_resume(struct run *r)
 static int save(struct run *r, int64_t step)
 {
     struct checkpoint_info info = {
-        .step = step, .epoch = step / r->steps_per_epoch, .total_steps = r->steps_per_epoch, .pairs = r->data.train.n_pairs, .dsub_hash = r->data.train_set->hash,
+        .step = step, .epoch = step / r->steps_per_epoch, .steps_per_epoch = r->steps_per_epoch, .pairs = r->data.train.n_pairs, .dsub_hash = r->data.train_set->hash,
         .seed = (uint64_t)r->config->run.seed, .options_hash = options_hash(config_options(), r->config), .group_steps = {step, r->trainer->reward_updates},
         .reward_token = r->tokens.reward, .options = r->options_text,
     };

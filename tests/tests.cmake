@@ -41,7 +41,7 @@ foreach(label unit mpi golden)
   endforeach()
 endforeach()
 
-# Fuzzers: cmake -DCMAKE_C_COMPILER=clang -DCRITIC_RM_FUZZ=ON -DCRITIC_RM_SANITIZE=address,undefined; run as fuzz_NAME FOLDER.
+# Fuzzers (cmake --preset fuzz): label fuzz, CRITIC_RM_FUZZ_SECONDS each (300), from tests/fuzz/seeds/NAME; what they find more is kept in the build folder's corpus.
 if(CRITIC_RM_FUZZ)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)
   foreach(source ${sources})
@@ -49,6 +49,10 @@ if(CRITIC_RM_FUZZ)
     add_executable(${name} ${source})
     target_link_libraries(${name} PRIVATE command)
     target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+    string(REPLACE fuzz_ "" subject ${name})
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/corpus/${subject})
+    add_test(NAME fuzz.${name} COMMAND sh -c "exec $<TARGET_FILE:${name}> -max_total_time=\${CRITIC_RM_FUZZ_SECONDS:-300} -max_len=65536 -timeout=20 -print_final_stats=0 corpus/${subject} ${CMAKE_SOURCE_DIR}/tests/fuzz/seeds/${subject}")
+    set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 3600 ENVIRONMENT "${test_environment}")
   endforeach()
 endif()
 

@@ -170,7 +170,7 @@ static double dd_s(const char *folder, double n_bytes)
 static double save_s(const char *folder, const char *attempt, int step, const struct store *store)
 {
     static char options[] = "run:\n  seed: 1\n";
-    struct checkpoint_info info = {.step = step, .total_steps = 100, .pairs = 1, .group_steps = {1, 1}, .reward_token_text = "", .options = options};
+    struct checkpoint_info info = {.step = step, .steps_per_epoch = 100, .pairs = 1, .group_steps = {1, 1}, .reward_token_text = "", .options = options};
     double start = now();
     must(checkpoint_save(folder, attempt, &info, store));
     double took = now() - start;

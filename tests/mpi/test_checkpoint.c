@@ -95,7 +95,7 @@ static void check_all(struct ranks *r)
 static struct checkpoint_info info_of(int64_t step)
 {
     static char options[] = "run:\n  seed: 1\n";
-    return (struct checkpoint_info){.step = step, .epoch = 1, .total_steps = 9, .pairs = 33, .dsub_hash = 0xfedcba9876543210u, .seed = 1, .options_hash = 5, .group_steps = {3, 2},
+    return (struct checkpoint_info){.step = step, .epoch = 1, .steps_per_epoch = 9, .pairs = 33, .dsub_hash = 0xfedcba9876543210u, .seed = 1, .options_hash = 5, .group_steps = {3, 2},
                                     .reward_token = 6, .reward_token_text = "<|reward|>", .options = options};
 }
 

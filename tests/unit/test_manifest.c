@@ -38,7 +38,7 @@ static void write_manifest(void)
     struct slice slice[N_SLICES];
     struct tensor_entry tensor = {"w", 2, {4, 6}};
     char options[] = "run:\n  seed: 1\n";
-    struct manifest m = {.info = {.step = 3, .total_steps = 9, .seed = UINT64_MAX, .reward_token = 5, .reward_token_text = "<r>", .options = options, .group_steps = {3, 1}},
+    struct manifest m = {.info = {.step = 3, .steps_per_epoch = 9, .seed = UINT64_MAX, .reward_token = 5, .reward_token_text = "<r>", .options = options, .group_steps = {3, 1}},
                          .attempt = "0123456789abcdef", .data_size = 1, .tensor_size = 2, .n_tensors = 1, .tensor = &tensor, .n_slices = N_SLICES, .slice = slice};
     for (int i = 0; i < N_SLICES; i++)
         slice[i] = (struct slice){.file = "rank_00000.0123456789abcdef.safetensors", .key = "w.master", .state = (enum state_kind)(i / 2),

@@ -157,7 +157,7 @@ static int parse_info(json_t *root, const char *where, struct checkpoint_info *i
     const char *text;
     TRY(json_get_int(root, "step", where, 0, INT64_MAX, &info->step));
     TRY(json_get_int(root, "epoch", where, 0, INT64_MAX, &info->epoch));
-    TRY(json_get_int(root, "total_steps", where, 0, INT64_MAX, &info->total_steps));
+    TRY(json_get_int(root, "steps_per_epoch", where, 0, INT64_MAX, &info->steps_per_epoch));
     TRY(json_get_int(root, "pairs", where, 0, INT64_MAX, &info->pairs));
     TRY(get_hash(root, "dsub_hash", where, &info->dsub_hash));
     TRY(get_hash(root, "seed", where, &info->seed));
@@ -294,7 +294,7 @@ static json_t *manifest_json(const struct manifest *m)
     for (int s = 0; s < m->n_slices; s++)
         json_array_append_new(slices, slice_json(m, &m->slice[s]));
     return json_pack("{s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:{s:I, s:s}, s:{s:i, s:i}, s:[{s:s, s:I}, {s:s, s:I}], s:s, s:o, s:o}", "format", format_name,
-                     "version", 1, "attempt", m->attempt, "step", (json_int_t)i->step, "epoch", (json_int_t)i->epoch, "total_steps", (json_int_t)i->total_steps, "pairs",
+                     "version", 1, "attempt", m->attempt, "step", (json_int_t)i->step, "epoch", (json_int_t)i->epoch, "steps_per_epoch", (json_int_t)i->steps_per_epoch, "pairs",
                      (json_int_t)i->pairs, "dsub_hash", hex(i->dsub_hash), "seed", hex(i->seed), "options_hash", hex(i->options_hash), "reward_token", "id",
                      (json_int_t)i->reward_token, "text", i->reward_token_text, "mesh", "data", m->data_size, "tensor", m->tensor_size, "groups", "name", group_names[0],
                      "steps", (json_int_t)i->group_steps[0], "name", group_names[1], "steps", (json_int_t)i->group_steps[1], "options", i->options ? i->options : "",

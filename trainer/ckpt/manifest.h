@@ -1,6 +1,6 @@
 /* manifest: manifest.json of a checkpoint. Only what it names exists; its presence is what makes the checkpoint exist; it is written last.
  *
- *   {"format": "critic-rm checkpoint", "version": 1, "attempt", "step", "epoch", "total_steps", "pairs", "dsub_hash", "seed",
+ *   {"format": "critic-rm checkpoint", "version": 1, "attempt", "step", "epoch", "steps_per_epoch", "pairs", "dsub_hash", "seed",
  *    "reward_token": {"id", "text"}, "mesh": {"data", "tensor"}, "groups": [{"name", "steps"}, ...], "options", "options_hash",
  *    "tensors": [{"name", "shape"}, ...],
  *    "slices": [{"file", "key", "tensor", "state", "box": {"offset": [r, c], "size": [r, c]}, "first", "count", "xxh3"}, ...],
@@ -16,7 +16,7 @@ enum { ATTEMPT_SIZE = 17 };
 
 /* What a checkpoint says besides its numbers. */
 struct checkpoint_info {
-    int64_t step, epoch, total_steps, pairs;    /* total_steps: T, pairs: P of method.md */
+    int64_t step, epoch, steps_per_epoch, pairs;    /* steps_per_epoch: T, pairs: P of method.md */
     uint64_t dsub_hash, seed, options_hash;
     int64_t group_steps[2];                     /* updates done, by enum param_group */
     int64_t reward_token;                       /* id; -1: none */
