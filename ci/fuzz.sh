@@ -9,9 +9,10 @@ mkdir -p build "$(dirname "$results")"
 bash ci/install.sh clang
 cmake --preset fuzz >build/fuzz.log 2>&1 && cmake --build --preset fuzz >>build/fuzz.log 2>&1 || { tail -n 40 build/fuzz.log; exit 1; }
 status=0
-(cd build/fuzz && ctest -L fuzz -V) >build/fuzz.ctest.log 2>&1 || status=$?
+(cd build/fuzz && ctest -L fuzz -j "$(nproc)" --output-on-failure) >build/fuzz.ctest.log 2>&1 || status=$?
 {
     echo "ci/fuzz.sh, ${CRITIC_RM_FUZZ_SECONDS:-300} s each; $(date -u +%F)"
-    grep -E '^ *[0-9]+: (Done [0-9]+ runs|#[0-9]+.*DONE|==[0-9]+==|SUMMARY|artifact)|Test +#[0-9]+:|% tests passed' build/fuzz.ctest.log | sed -E 's/^ *[0-9]+: //'
+    grep -aE '^(Done [0-9]+ runs|#[0-9]+.*DONE|==[0-9]+==|SUMMARY|artifact)|^[0-9]+/[0-9]+ Test: ' build/fuzz/Testing/Temporary/LastTest.log
+    grep -E '% tests passed' build/fuzz.ctest.log
 } | tee "$results"
 exit $status

@@ -1,12 +1,17 @@
-/* fuzz_jsonl: any bytes as JSON lines: every line that is handed out is UTF-8, ends with a 0 and is parsed or refused. */
+/* fuzz_jsonl: any bytes as JSON lines and as a file of preferences: every line that is handed out is UTF-8, ends with a 0 and is parsed or refused;
+ * every record has its sides, all of them UTF-8. */
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/json.h"
 #include "base/lines.h"
 #include "base/status.h"
+#include "dataset/pairs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);
 
@@ -19,6 +24,40 @@ static void parse_line(const char *line, size_t n_bytes, const char *where)
     if (json_parse(line, n_bytes, where, &object) == OK && json_get_text(object, "prompt", where, &text) == OK && !utf8_valid(text, strlen(text)))
         abort();
     json_decref(object);
+    trace_clear();
+}
+
+static void check_record(const struct pair_record *record)
+{
+    if (record->diverges)
+        return;
+    for (int m = 0; m < record->n_messages; m++)
+        if (!record->message[m].role || !utf8_valid(record->message[m].text, record->message[m].n_bytes))
+            abort();
+    for (int side = 0; side < (record->conversation ? 1 : 2); side++) {
+        if (!utf8_valid(record->response[side].text, record->response[side].n_bytes))
+            abort();
+        for (int k = 0; k < record->response[side].n_critiques; k++)
+            if (!utf8_valid(record->response[side].critique[k].text, record->response[side].critique[k].n_bytes))
+                abort();
+    }
+}
+
+static void read_pairs(const uint8_t *bytes, size_t n_bytes)
+{
+    static int file = -1;
+    char path[40];
+    struct pairs *pairs = NULL;
+    const struct pair_record *record;
+    if (file < 0)
+        file = memfd_create("pairs", 0);
+    if (file < 0 || ftruncate(file, 0) != 0 || pwrite(file, bytes, n_bytes, 0) != (ssize_t)n_bytes)
+        abort();
+    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    if (pairs_open(path, &pairs) == OK)
+        while (pairs_next(pairs, &record) == OK && record)
+            check_record(record);
+    pairs_close(&pairs);
     trace_clear();
 }
 
@@ -37,5 +76,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
         parse_line(line, n, lines_where(lines));
     }
     lines_close(&lines);
+    read_pairs(bytes, n_bytes);
     return 0;
 }
