@@ -41,13 +41,15 @@ checkpoint 0.7"
 
 for part in "$@"; do
     case $part in
-    float32 | bf16) step "$part" ;;
-    io) io ;;
+    float32 | bf16) measure=(step "$part") ;;
+    io) measure=(io) ;;
     *) echo "bench.sh: there is no part '$part'" >&2; exit 2 ;;
-    esac >"build/bench.$part.tmp"
+    esac
+    date -u +"measured %F" >"build/bench.$part.tmp"
+    "${measure[@]}" >>"build/bench.$part.tmp"
     mv "build/bench.$part.tmp" "build/bench.$part.txt"
 done
 {
-    echo "ci/bench.sh cpu; $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(date -u +%F)"
+    echo "ci/bench.sh cpu; $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
     for part in float32 bf16 io; do [ ! -f "build/bench.$part.txt" ] || { echo; cat "build/bench.$part.txt"; }; done
 } | tee "$results/cpu.txt"

@@ -19,7 +19,8 @@ build() { # build FOLDER [cmake option...]
 }
 tests() { # tests PART FOLDER LABELS
     (cd "build/$2" && ctest -L "$3" --output-on-failure --timeout 1800) >"$logs/$1.ctest.log" 2>&1 || true
-    grep -E '% tests passed|\*\*\*|\(Failed\)|Timeout' "$logs/$1.ctest.log" | sed "s/^/$1: /" >"$logs/$1.txt"
+    date -u +"$1: measured %F" >"$logs/$1.txt"
+    grep -E '% tests passed|\*\*\*|\(Failed\)|Timeout' "$logs/$1.ctest.log" | sed "s/^/$1: /" >>"$logs/$1.txt"
     [ "$1" != tests ] || (cd "build/$2" && grep -hE '^(seed|the whole run|rank at|mpirun at|all at|ok |FAILED|.*paths equal)' Testing/Temporary/LastTest.log | sed -E "s,/[^ ]*/hf\.,,; s/^/    /") >>"$logs/$1.txt"
     cat "$logs/$1.txt"
     grep -q '100% tests passed' "$logs/$1.ctest.log"
@@ -39,7 +40,7 @@ for part in "$@"; do
     esac || failed=1
 done
 {
-    echo "ci/slow.sh; $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(date -u +%F)"
+    echo "ci/slow.sh; $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
     for part in tests avx2 scalar clang tsan; do [ ! -f "$logs/$part.txt" ] || { echo; cat "$logs/$part.txt"; }; done
 } | tee "$results"
 exit $failed
