@@ -306,7 +306,7 @@ void options_help(const struct option_table *table, FILE *out)
             fprintf(out, "\n%s:\n", o->section);
         fprintf(out, "  %s: %s   (", o->key, *o->standard ? o->standard : "\"\"");
         print_bounds(o, out);
-        fprintf(out, "%s)\n      %s\n", o->kind == NUMBERS ? "; changes the result" : "", o->help);
+        fprintf(out, "%s)\n      %s\n", o->kind != PLACE ? "; changes the result" : "", o->help);
     }
 }
 
@@ -340,12 +340,12 @@ int options_write_yaml(const struct option_table *table, const void *config, cha
     return OK;
 }
 
-uint64_t options_hash(const struct option_table *table, const void *config)
+uint64_t options_hash(const struct option_table *table, int kind, const void *config)
 {
     uint64_t hash = 0;
     char name[128], value[OPTION_TEXT_SIZE];
     for (int i = 0; i < table->n; i++) {
-        if (table->option[i].kind != NUMBERS)
+        if (!(table->option[i].kind & kind))
             continue;
         full_key(&table->option[i], name);
         print_value(&table->option[i], config, value);
@@ -355,12 +355,12 @@ uint64_t options_hash(const struct option_table *table, const void *config)
     return hash;
 }
 
-const struct option *options_difference(const struct option_table *table, const void *config_a, const void *config_b, char a[OPTION_TEXT_SIZE], char b[OPTION_TEXT_SIZE])
+const struct option *options_difference(const struct option_table *table, int kind, const void *config_a, const void *config_b, char a[OPTION_TEXT_SIZE], char b[OPTION_TEXT_SIZE])
 {
     for (int i = 0; i < table->n; i++) {
         print_value(&table->option[i], config_a, a);
         print_value(&table->option[i], config_b, b);
-        if (table->option[i].kind == NUMBERS && strcmp(a, b) != 0)
+        if ((table->option[i].kind & kind) && strcmp(a, b) != 0)
             return &table->option[i];
     }
     return NULL;

@@ -8,13 +8,15 @@
 #include <stdio.h>
 
 enum option_type { OPTION_TEXT, OPTION_INT, OPTION_NUMBER, OPTION_BOOL, OPTION_CHOICE };
-enum option_kind { NUMBERS, PLACE };            /* changes the result (hashed, fixed on resume), or only where and how it is computed */
+/* What an option changes: what is learnt (NUMBERS), what is generated (GENERATES), both, or (PLACE) only where and how it is computed. A run or set that was begun
+ * remembers the first two: a change is refused when it goes on. */
+enum option_kind { PLACE = 0, NUMBERS = 1, GENERATES = 2 };
 enum { OPTION_TEXT_SIZE = 1024 };
 
 struct option {
     const char *section, *key;
     enum option_type type;
-    enum option_kind kind;
+    int kind;                   /* of enum option_kind, joined by | */
     size_t offset;              /* of the field: char[OPTION_TEXT_SIZE], int64_t, double, bool, int (index of the choice) */
     const char *standard;       /* default, as text */
     double min, max;            /* INT and NUMBER */
@@ -33,9 +35,9 @@ int options_set(const struct option_table *table, const char *assignment, void *
 void options_help(const struct option_table *table, FILE *out);
 /* Resolved config as YAML; malloc'd. */
 int options_write_yaml(const struct option_table *table, const void *config, char **out);
-/* Hash over the NUMBERS options. */
-uint64_t options_hash(const struct option_table *table, const void *config);
-/* The first NUMBERS option that differs, or NULL. Its values as text into a and b. */
-const struct option *options_difference(const struct option_table *table, const void *config_a, const void *config_b, char a[OPTION_TEXT_SIZE], char b[OPTION_TEXT_SIZE]);
+/* Hash over the options of a kind. */
+uint64_t options_hash(const struct option_table *table, int kind, const void *config);
+/* The first option of a kind that differs, or NULL. Its values as text into a and b. */
+const struct option *options_difference(const struct option_table *table, int kind, const void *config_a, const void *config_b, char a[OPTION_TEXT_SIZE], char b[OPTION_TEXT_SIZE]);
 
 #endif

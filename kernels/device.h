@@ -42,6 +42,7 @@ struct device {
 struct device_options {
     int n_threads;              /* 0: one per core this process may run on */
     const char *isa;            /* CPU: "auto", "avx512", "avx2", "scalar": the highest instruction set to use; "auto" is what CRITIC_RM_ISA says, or the best there is */
+    bool batch_invariant;       /* a row of a matrix product is the same bits whatever the number of rows, and so is every row of every other operation */
 };
 
 /* The reference backend: plain C, one thread. */

@@ -85,7 +85,8 @@ struct embedding_args {
     float *dtable;
 };
 
-/* gather_rows: y[i] = x[index[i]]. scatter_add_rows: y[index[i]] += x[i], index strictly rising. index[i] < 0: gather gives zeros, scatter skips. */
+/* gather_rows: y[i] = x[index[i]]. scatter_add_rows: y[index[i]] += x[i], index strictly rising. scatter_rows: y[index[i]] = x[i], no index twice.
+ * index[i] < 0: gather gives zeros, scatter skips. */
 struct rows_args {
     int64_t n_index, cols;
     enum dtype dtype;
@@ -195,6 +196,29 @@ struct norm_args {
     double *sum;
 };
 
+/* One token a row from logits over the whole vocabulary. The columns stand in `parts` blocks, one behind the other: block p is [rows][part_stride] and holds columns
+ * [part_first[p], part_first[p + 1]) (what an all_gather of vocabulary-parallel logits leaves).
+ *   temperature 0: the most probable column, of equal ones the first. Else a draw from softmax(logit / temperature) over the columns that are left, in the order of
+ *   columns: the first whose cumulative probability is above uniform * total. Left are, one filter after the other: not `banned`, among `allowed` where n_allowed > 0;
+ *   the top_k most probable (0: all), the smallest set of most probable ones whose probability reaches top_p (1: all), those of at least min_p times the largest
+ *   probability; of equal ones lower columns first. Sums in double. */
+struct sample_rule {
+    float temperature, top_p, min_p, uniform;   /* uniform in [0, 1) */
+    int32_t top_k;
+    int64_t banned;                             /* a column, or -1 */
+    int32_t first_allowed, n_allowed;           /* in sample_args.allowed */
+};
+struct sample_args {
+    int64_t rows;
+    int parts;
+    const int64_t *part_first;                  /* [parts + 1], host memory, as rules and allowed */
+    int64_t part_stride;
+    const float *logits;
+    const struct sample_rule *rule;             /* [rows] */
+    const uint32_t *allowed;
+    uint32_t *token;                            /* [rows] */
+};
+
 struct kernels {
     int (*gemm)(struct stream *, const struct gemm_args *);
     int (*bias_forward)(struct stream *, const struct bias_args *);
@@ -208,6 +232,7 @@ struct kernels {
     int (*embedding_backward)(struct stream *, const struct embedding_args *);
     int (*gather_rows)(struct stream *, const struct rows_args *);
     int (*scatter_add_rows)(struct stream *, const struct rows_args *);
+    int (*scatter_rows)(struct stream *, const struct rows_args *);
     int (*add)(struct stream *, const struct map_args *);
     int (*cast)(struct stream *, const struct map_args *);
     int (*attention_forward)(struct stream *, const struct attention_args *);
@@ -221,6 +246,7 @@ struct kernels {
     int (*bradley_terry)(struct stream *, const struct bradley_terry_args *);
     int (*adamw)(struct stream *, const struct adamw_args *);
     int (*norm_squared)(struct stream *, const struct norm_args *);
+    int (*sample)(struct stream *, const struct sample_args *);
 };
 
 /* The reference table (kernels/ref). */

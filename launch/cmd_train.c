@@ -135,7 +135,7 @@ static int check_resumed(struct run *r, const struct checkpoint_info *info)
     memset(&saved, 0, sizeof saved);
     options_default(config_options(), &saved);
     TRY(options_parse_yaml(config_options(), info->options, strlen(info->options), "the checkpoint's options", &saved));
-    const struct option *o = options_difference(config_options(), &saved, r->config, was, is);
+    const struct option *o = options_difference(config_options(), NUMBERS, &saved, r->config, was, is);
     CHECK_USAGE(!o, "%s.%s was %s when this run began and is %s now, which changes the numbers: set it back, or choose another run.dir", o->section, o->key, was, is);
     CHECK(info->dsub_hash == r->data.train_set->hash, "%s is not the set this run began with: give it back, or choose another run.dir", r->config->data.train);
     r->first_step = info->step;
@@ -173,7 +173,7 @@ static int save(struct run *r, int64_t step)
 {
     struct checkpoint_info info = {
         .step = step, .epoch = step / r->steps_per_epoch, .steps_per_epoch = r->steps_per_epoch, .pairs = r->data.train.n_pairs, .dsub_hash = r->data.train_set->hash,
-        .seed = (uint64_t)r->config->run.seed, .options_hash = options_hash(config_options(), r->config), .group_steps = {step, r->trainer->reward_updates},
+        .seed = (uint64_t)r->config->run.seed, .options_hash = options_hash(config_options(), NUMBERS, r->config), .group_steps = {step, r->trainer->reward_updates},
         .reward_token = r->tokens.reward, .options = r->options_text,
     };
     snprintf(info.reward_token_text, sizeof info.reward_token_text, "%s", r->tokens.reward_text);

@@ -18,6 +18,7 @@ const struct kernels kernels_ref = {
     .embedding_backward = ref_embedding_backward,
     .gather_rows = ref_gather_rows,
     .scatter_add_rows = ref_scatter_add_rows,
+    .scatter_rows = ref_scatter_rows,
     .add = ref_add,
     .cast = ref_cast,
     .attention_forward = ref_attention_forward,
@@ -31,6 +32,7 @@ const struct kernels kernels_ref = {
     .bradley_terry = ref_bradley_terry,
     .adamw = ref_adamw,
     .norm_squared = ref_norm_squared,
+    .sample = ref_sample,
 };
 
 static void ref_destroy(struct device *device) { free(device); }

@@ -16,6 +16,7 @@ int ref_embedding_forward(struct stream *, const struct embedding_args *);
 int ref_embedding_backward(struct stream *, const struct embedding_args *);
 int ref_gather_rows(struct stream *, const struct rows_args *);
 int ref_scatter_add_rows(struct stream *, const struct rows_args *);
+int ref_scatter_rows(struct stream *, const struct rows_args *);
 int ref_add(struct stream *, const struct map_args *);
 int ref_cast(struct stream *, const struct map_args *);
 int ref_attention_forward(struct stream *, const struct attention_args *);
@@ -29,5 +30,6 @@ int ref_reward_backward(struct stream *, const struct reward_args *);
 int ref_bradley_terry(struct stream *, const struct bradley_terry_args *);
 int ref_adamw(struct stream *, const struct adamw_args *);
 int ref_norm_squared(struct stream *, const struct norm_args *);
+int ref_sample(struct stream *, const struct sample_args *);
 
 #endif

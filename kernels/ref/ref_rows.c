@@ -1,4 +1,6 @@
 /* ref_rows: embedding, gather, scatter. */
+#include <string.h>
+
 #include "kernels/ref/ref.h"
 
 static bool is_local(const struct embedding_args *a, int64_t t)
@@ -49,5 +51,15 @@ int ref_scatter_add_rows(struct stream *stream, const struct rows_args *a)
         for (int64_t c = 0; c < a->cols; c++)
             dtype_put(a->y, a->dtype, at + c, dtype_get(a->y, a->dtype, at + c) + dtype_get(a->x, a->dtype, i * a->cols + c));
     }
+    return OK;
+}
+
+int ref_scatter_rows(struct stream *stream, const struct rows_args *a)
+{
+    (void)stream;
+    size_t n_bytes = (size_t)a->cols * dtype_bytes(a->dtype);
+    for (int64_t i = 0; i < a->n_index; i++)
+        if (a->index[i] >= 0)
+            memcpy(dtype_at(a->y, a->dtype, a->index[i] * a->cols), dtype_at_const(a->x, a->dtype, i * a->cols), n_bytes);
     return OK;
 }

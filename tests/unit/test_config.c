@@ -107,13 +107,13 @@ static void place_may_change_and_numbers_may_not(void **state)
     for (size_t i = 0; i < sizeof place / sizeof *place; i++) {
         strcpy(set, place[i]);
         assert_int_equal(config_load(NULL, (char *[]){set}, 1, &c), OK);
-        assert_null(options_difference(config_options(), &base, &c, a, b));
+        assert_null(options_difference(config_options(), NUMBERS, &base, &c, a, b));
     }
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
         strcpy(set, numbers[i]);
         assert_int_equal(config_load(NULL, (char *[]){set}, 1, &c), OK);
-        assert_non_null(options_difference(config_options(), &base, &c, a, b));
-        assert_true(options_hash(config_options(), &base) != options_hash(config_options(), &c));
+        assert_non_null(options_difference(config_options(), NUMBERS, &base, &c, a, b));
+        assert_true(options_hash(config_options(), NUMBERS, &base) != options_hash(config_options(), NUMBERS, &c));
     }
 }
 

@@ -169,12 +169,12 @@ static void only_options_that_change_the_result_are_hashed_and_compared(void **s
     struct fruit f = defaults(), g = defaults();
     char a[OPTION_TEXT_SIZE], b[OPTION_TEXT_SIZE];
     g.apple.count = 9;
-    assert_true(options_hash(&table, &f) == options_hash(&table, &g));
-    assert_null(options_difference(&table, &f, &g, a, b));
+    assert_true(options_hash(&table, NUMBERS, &f) == options_hash(&table, NUMBERS, &g));
+    assert_null(options_difference(&table, NUMBERS, &f, &g, a, b));
     g.pear.weight = 0.2;
     g.pear.colour = 1;
-    assert_true(options_hash(&table, &f) != options_hash(&table, &g));
-    assert_ptr_equal(options_difference(&table, &f, &g, a, b), &options[3]);
+    assert_true(options_hash(&table, NUMBERS, &f) != options_hash(&table, NUMBERS, &g));
+    assert_ptr_equal(options_difference(&table, NUMBERS, &f, &g, a, b), &options[3]);
     assert_true(atof(a) == 0.1 && atof(b) == 0.2);
 }
 
