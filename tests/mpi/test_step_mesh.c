@@ -208,7 +208,7 @@ int main(int argc, char **argv)
     };
     if (comm_mpi_start(&argc, &argv, &world) != OK || comm_self_create(&self) != OK || device_ref_create(&ref) != OK)
         return 1;
-    if (device_cpu_create(&(struct device_options){world->size == 1 ? 2 : 1, "auto"}, &cpu) != OK)
+    if (device_cpu_create(&(struct device_options){.n_threads = world->size == 1 ? 2 : 1, .isa = "auto"}, &cpu) != OK)
         return 1;
     if (world->rank == 0)
         scratch_make(&scratch);
