@@ -96,7 +96,7 @@ static int write_list(const char *folder, const char *shard, int64_t pairs)
     uint64_t n_bytes;
     TRY(file_size(shard, &n_bytes));
     snprintf(path, sizeof path, "%s/dsub.json", folder);
-    snprintf(text, sizeof text, "{\"files\": [{\"name\": \"a.h5\", \"xxh3\": \"0\", \"pairs\": %lld, \"size\": %llu}]}", (long long)pairs, (unsigned long long)n_bytes);
+    snprintf(text, sizeof text, "{\"files\": [{\"name\": \"a.h5\", \"xxh3\": \"0000000000000000\", \"pairs\": %lld, \"size\": %llu}]}", (long long)pairs, (unsigned long long)n_bytes);
     FILE *f = fopen(path, "wb");
     if (!f || fputs(text, f) == EOF || fclose(f) != 0)
         abort();
