@@ -44,12 +44,15 @@ static int make(const struct scorer *scorer, struct scored **out)
 {
     struct scored *s = calloc(1, sizeof *s);
     CHECK(s, "out of memory for a score");
-    *out = s;
     s->scorer = scorer;
     s->n = s->n_left = scorer->n_samples;
     s->reward = calloc((size_t)s->n, sizeof *s->reward);
     s->critique = calloc((size_t)s->n, sizeof *s->critique);
-    CHECK(s->reward && s->critique, "out of memory for %d critiques", s->n);
+    if (!s->reward || !s->critique) {
+        scored_free(&s);
+        return FAIL("out of memory for %d critiques", scorer->n_samples);
+    }
+    *out = s;
     return OK;
 }
 
@@ -58,10 +61,14 @@ static int submit(const struct scorer *scorer, struct scored *s, const struct to
     struct generator_call call = {.n_nodes = 2, .node = {{prompt->token, prompt->n}, {response->token, response->n}}, .n_samples = s->n, .rule = scorer->rule, .done = take, .owner = s};
     s->n_path = prompt->n + response->n;
     s->no_room = generator_room(scorer->generator, s->n_path, &scorer->rule) < (scorer->reads_critique ? 1 : 0);
-    if (!s->no_room)
-        return generator_submit(scorer->generator, &call);
-    s->n = 0;
-    return s->done(s->owner, s);
+    if (s->no_room) {
+        s->n = 0;
+        return s->done(s->owner, s);
+    }
+    int status = generator_submit(scorer->generator, &call);
+    if (status != OK)
+        scored_free(&s);
+    return status;
 }
 
 int scorer_submit(const struct scorer *scorer, const struct message *message, int n_messages, const char *text, size_t n_bytes, int (*done)(void *owner, struct scored *scored), void *owner)
