@@ -107,7 +107,7 @@ static int open_device(struct run *r)
     static const char *const isa[] = {"auto", "avx512", "avx2", "scalar"};
     struct host_place host;
     TRY(comm_host(r->command->world, &host));
-    struct device_options options = {(int)r->config->device.threads, isa[r->config->device.isa]};
+    struct device_options options = {.n_threads = (int)r->config->device.threads, .isa = isa[r->config->device.isa]};
     if (options.n_threads == 0) {
         int share = cores_here() / host.ranks_on_host;
         options.n_threads = share > 0 ? share : 1;
