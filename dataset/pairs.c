@@ -123,7 +123,21 @@ static int set_response(struct pair_record *r, int side, const struct message *m
     return OK;
 }
 
-/* A response of its own, the prompt being given. */
+static bool same_message(const struct message *a, const struct message *b)
+{
+    return strcmp(a->role, b->role) == 0 && a->n_bytes == b->n_bytes && memcmp(a->text, b->text, a->n_bytes) == 0;
+}
+
+/* Does the prompt end with these n messages? */
+static bool ends_with(const struct pair_record *r, const struct message *message, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (n > r->n_messages || !same_message(&r->message[r->n_messages - n + i], &message[i]))
+            return false;
+    return true;
+}
+
+/* A response of its own, the prompt being given. A list of messages may repeat the prompt's last ones; other ones in front of the response would be lost. */
 static int parse_response(struct pairs *p, json_t *value, int side)
 {
     struct pair_record *r = &p->record;
@@ -131,6 +145,7 @@ static int parse_response(struct pairs *p, json_t *value, int side)
     int n;
     if (json_is_array(value)) {
         TRY(list_messages(value, p->where, p->message[1], &n));
+        r->diverges = r->diverges || !ends_with(r, p->message[1], n - 1);
         return set_response(r, side, &p->message[1][n - 1], p->where);
     }
     if (json_is_object(value)) {
@@ -161,11 +176,6 @@ static int parse_prompt(struct pairs *p, json_t *prompt)
     r->message[0] = (struct message){"user", json_string_value(prompt), json_string_length(prompt)};
     r->n_messages = 1;
     return OK;
-}
-
-static bool same_message(const struct message *a, const struct message *b)
-{
-    return strcmp(a->role, b->role) == 0 && a->n_bytes == b->n_bytes && memcmp(a->text, b->text, a->n_bytes) == 0;
 }
 
 static int whole_conversation(struct pairs *p, json_t *value, int side, int *n)
