@@ -92,7 +92,7 @@ int messages_of_response(json_t *response, const char *where, struct message *sc
     }
     CHECK(json_is_array(response), "%s: a response is neither a string nor a list of messages", where);
     TRY(messages_of_list(response, where, scratch, &n));
-    CHECK(strcmp(scratch[n - 1].role, "assistant") == 0, "%s: the last message of a response is not the assistant's", where);
-    *out = (struct text){scratch[n - 1].text, scratch[n - 1].n_bytes};
+    CHECK(n == 1 && strcmp(scratch[0].role, "assistant") == 0, "%s: a response that is a list must be one message, the assistant's", where);
+    *out = (struct text){scratch[0].text, scratch[0].n_bytes};
     return OK;
 }

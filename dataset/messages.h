@@ -14,7 +14,7 @@ bool messages_is_transcript(json_t *value);
 int messages_of_transcript(const char *text, const char *where, struct message *out, int *n);
 /* "prompt": a user's text, a list, or a transcript (without its empty last turn of the assistant). */
 int messages_of_prompt(json_t *prompt, const char *where, struct message *out, int *n);
-/* A response: text, or a list whose last message is the assistant's. */
+/* A response: text, or a list of one message, the assistant's. */
 int messages_of_response(json_t *response, const char *where, struct message *scratch, struct text *out);
 
 #endif

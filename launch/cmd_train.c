@@ -31,7 +31,7 @@ struct run {
     struct device *device;
     struct special_tokens tokens;
     struct train_data data;
-    struct plan *plan, *capacity_plan, *eval_plan;
+    struct plan *plan, *eval_plan;
     struct plan_options options, eval_options;
     struct forest_layout layout;
     struct heldout heldout;
@@ -308,9 +308,9 @@ int cmd_train(const struct command *command)
     CHECK_USAGE(*command->config.backbone.path, "backbone.path is not set: name a Hugging Face folder");
     if (command->dry_run)
         return dry_run(command);
+    stop_on_signals();          /* before the data are encoded, which may take minutes: a stop that comes then is kept for the first step */
     TRY(agree_status(command->world, command->world->rank == 0 ? dir_make(command->config.run.dir) : OK));
     TRY(train_data_prepare(&command->config, command->world, &run.data));
-    stop_on_signals();
     TRY(watchdog_start((int)command->config.device.watchdog_seconds, command->world->rank));
     int status = open_run(&run);
     if (status == OK)

@@ -17,6 +17,8 @@ int cmd_train(const struct command *command);
 int cmd_import(const struct command *command);
 int cmd_dump(const struct command *command);
 int cmd_inspect(const struct command *command);
+int cmd_critique(const struct command *command);
+int cmd_score(const struct command *command);
 int cmd_export(const struct command *command);
 
 #endif
