@@ -256,6 +256,70 @@ static void bf16_is_off_by_at_most_twice_the_error_of_one_rank(void **state)
         }
 }
 
+/* ---- the update ------------------------------------------------------------------------------------------------------------------------------ */
+
+static float *copy_of(const float *from, int64_t n)
+{
+    float *to = malloc((size_t)n * sizeof *to + 1);
+    memcpy(to, from, (size_t)n * sizeof *to);
+    return to;
+}
+
+/* AdamW from moments of zero (arXiv 1711.05101) of the owned elements of one bucket; update counts from 1. */
+static void compare_update(const struct bucket_memory *b, const float *before, const float *grad, double scale, double lr, const struct config *c, double update)
+{
+    const double b1 = c->optimizer.beta1, b2 = c->optimizer.beta2;
+    for (int64_t i = 0; i < b->owned.count; i++) {
+        double g = scale * (double)grad[i], m = (1.0 - b1) * g / (1.0 - pow(b1, update)), v = (1.0 - b2) * g * g / (1.0 - pow(b2, update));
+        double want = lr * m / (sqrt(v) + c->optimizer.eps), moved = (double)before[i] - (double)b->master[i];
+        if (fabs(moved - want) > 1e-4 * lr)     /* the masters are about 1: 1e-7 is their rounding */
+            fail_msg("element %d moved by %.9g, AdamW says %.9g", (int)i, moved, want);
+    }
+}
+
+/* eps is large beside the gradients, so that clipping shows. Step 4 is the backbone's fifth update and the head's first. */
+static void a_step_is_adamw_of_the_clipped_gradient_with_the_rate_and_count_of_each_group(void **state)
+{
+    (void)state;
+    struct config config;
+    struct tiny_run run;
+    struct step_batch batch;
+    struct step_result result;
+    struct loss_sums sums;
+    double squared = 0.0;
+    float *before[16], *grad[16];
+    prepare("update", "llama", 2, false, &config);
+    config.optimizer.lr = 0.01;
+    config.optimizer.reward_lr = 0.02;
+    config.optimizer.warmup = config.optimizer.reward_warmup = 0.0;
+    config.optimizer.eps = 0.1;
+    config.optimizer.clip = 0.5;
+    tiny_run_open(&run, &config, world, cpu);
+    const struct store *store = run.trainer->store;
+    make_batch(&run, steps[1], &batch);
+    assert_int_equal(train_gradients(run.trainer, &batch, &sums), OK);
+    for (int i = 0; i < store->n_buckets; i++) {
+        const struct bucket_memory *b = &store->bucket[i];
+        grad[i] = copy_of(b->grad + run.mesh->data->rank * b->chunk, b->owned.count);
+        before[i] = copy_of(b->master, b->owned.count);
+        for (int64_t k = 0; k < b->owned.count; k++)
+            squared += (double)grad[i][k] * (double)grad[i][k];
+    }
+    assert_int_equal(all_reduce(world, &squared, 1, COMM_F64, COMM_SUM, NULL), OK);
+    assert_true(sqrt(squared) > 2.0 * config.optimizer.clip);
+    assert_int_equal(train_step(run.trainer, &batch, &result), OK);
+    assert_true(fabs(result.grad_norm - sqrt(squared)) <= 1e-6 * sqrt(squared));
+    for (int i = 0; i < store->n_buckets; i++) {
+        bool head = i == store->n_buckets - 1;
+        compare_update(&store->bucket[i], before[i], grad[i], config.optimizer.clip / sqrt(squared), head ? 0.02 : 0.01, &config, head ? 1.0 : 5.0);
+        free(before[i]);
+        free(grad[i]);
+    }
+    assert_int_equal(run.trainer->reward_updates, 1);
+    step_batch_free(&batch);
+    tiny_run_close(&run);
+}
+
 /* What a step that fails must leave alone. */
 static void assert_masters_are(const struct store *store, float *const *before)
 {
@@ -286,10 +350,8 @@ static void what_is_not_finite_is_named_on_all_ranks_before_any_update(void **st
     assert_int_equal(optimizer_norm(run.trainer->optimizer, steps[1], &norm), FAILED);
     assert_non_null(strstr(trace_sentence(), "step 4: the gradient of model.layers.1."));
     trace_clear();
-    for (int i = 0; i < store->n_buckets; i++) {
-        before[i] = malloc((size_t)store->bucket[i].owned.count * sizeof(float) + 1);
-        memcpy(before[i], store->bucket[i].master, (size_t)store->bucket[i].owned.count * sizeof(float));
-    }
+    for (int i = 0; i < store->n_buckets; i++)
+        before[i] = copy_of(store->bucket[i].master, store->bucket[i].owned.count);
     ((float *)store_weight(store, params_find(table, "model.layers.0.input_layernorm.weight")))[0] = NAN;       /* a replicated one: on every rank */
     before[1][0] = store->bucket[1].master[0];
     assert_int_equal(train_step(run.trainer, &batch, &result), FAILED);
@@ -359,6 +421,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_budget_of_two_paths_splits_trees_and_changes_nothing),
         cmocka_unit_test(fewer_trees_than_ranks_change_nothing),
         cmocka_unit_test(bf16_is_off_by_at_most_twice_the_error_of_one_rank),
+        cmocka_unit_test(a_step_is_adamw_of_the_clipped_gradient_with_the_rate_and_count_of_each_group),
         cmocka_unit_test(what_is_not_finite_is_named_on_all_ranks_before_any_update),
         cmocka_unit_test(biases_head_norms_and_tied_embeddings_are_the_same_on_every_mesh),
         cmocka_unit_test(every_mode_pairing_and_norm_is_the_same_on_every_mesh),
