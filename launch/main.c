@@ -12,6 +12,7 @@
 static const struct { const char *name; int (*run)(const struct command *); const char *usage, *what; } commands[] = {
     {"train", cmd_train, "[--dry-run]", "train a reward model; resumes by itself (run.dir)"},
     {"critique", cmd_critique, "PAIRS.jsonl OUT_DIR", "N scored critiques of every response by the backbone; goes on where it stopped"},
+    {"refine", cmd_refine, "CANDIDATES_DIR OUT_DIR", "filter, then rank or summarise: candidates into a D_sub; goes on where it stopped"},
     {"score", cmd_score, "MODEL IN.jsonl OUT.jsonl", "rewards of responses, critiques first; goes on where it stopped"},
     {"import", cmd_import, "IN.jsonl OUT_DIR", "pairs with critiques (JSON lines) into a D_sub of HDF5 shards"},
     {"dump", cmd_dump, "DSUB_DIR", "a D_sub as JSON lines on standard output"},

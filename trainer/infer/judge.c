@@ -2,51 +2,26 @@
 #include "trainer/infer/judge.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dataset/score_line.h"
+#include "trainer/infer/forced_score.h"
 
 /* ---- opening --------------------------------------------------------------------------------------------------------------------------------- */
-
-int score_line_force(const struct tokenizer *t, struct forced_line *out)
-{
-    char text[8];
-    static const char label[] = "\n" SCORE_LINE_LABEL;
-    size_t n_label = strlen(label);
-    *out = (struct forced_line){.n_choices = SCORE_MOST};
-    while (n_label > 0 && label[n_label - 1] == ' ')        /* byte-level vocabularies put a space to the word that follows */
-        n_label--;
-    TRY(tokenizer_encode(t, label, n_label, TOKENIZER_CONTINUE, &out->begin));
-    for (int i = 0; i < SCORE_MOST; i++) {
-        int n = snprintf(text, sizeof text, " %d", i + SCORE_LEAST);
-        TRY(tokenizer_encode(t, text, (size_t)n, TOKENIZER_CONTINUE, &out->choice[i]));
-    }
-    return OK;
-}
-
-void score_line_force_free(struct forced_line *f)
-{
-    token_list_free(&f->begin);
-    for (int i = 0; i < f->n_choices; i++)
-        token_list_free(&f->choice[i]);
-}
-
-static bool has_score(const char *text, size_t n_bytes) { return score_line_parse(text, n_bytes).found; }
 
 int judge_open(const struct config *config, const struct encoder *encoder, struct generator *generator, struct judge *out)
 {
     *out = (struct judge){.config = config, .encoder = encoder, .generator = generator};
     out->rule = (struct generator_rule){.temperature = (float)config->generate.temperature, .top_p = (float)config->generate.top_p, .min_p = (float)config->generate.min_p,
-                                        .top_k = (int32_t)config->generate.top_k, .max_new = config->data.max_critique_tokens, .stop = config->generate.stop, .satisfied = has_score};
+                                        .top_k = (int32_t)config->generate.top_k, .max_new = config->data.max_critique_tokens, .stop = config->generate.stop, .satisfied = has_score_line};
     if (!config->generate.force_score)
         return OK;
     out->rule.forced = &out->forced;
-    return score_line_force(encoder->tokenizer, &out->forced);
+    return forced_score_make(encoder->tokenizer, &out->forced);
 }
 
-void judge_close(struct judge *j) { score_line_force_free(&j->forced); }
+void judge_close(struct judge *j) { forced_score_free(&j->forced); }
 
 /* ---- what the model wrote -------------------------------------------------------------------------------------------------------------------- */
 

@@ -6,10 +6,6 @@
 #include "dataset/pairs.h"
 #include "trainer/infer/generator.h"
 
-/* "Score: " and 1..10, for generate.force_score. */
-int score_line_force(const struct tokenizer *tokenizer, struct forced_line *out);
-void score_line_force_free(struct forced_line *forced);
-
 struct judge {
     const struct config *config;
     const struct encoder *encoder;
