@@ -70,7 +70,8 @@ static void rewardbench_2_has_lists_of_any_length_in_ties(void **state)
 {
     (void)state;
     evaluated_open(&bench, REWARDBENCH_2,
-                   "{\"id\": \"7\", \"subset\": \"Precise IF\", \"prompt\": \"P\", \"chosen\": [\"a\"], \"rejected\": [\"b\", \"c\", \"d\"], \"num_correct\": 1, \"total_completions\": 4}\n"
+                   "{\"id\": \"7\", \"subset\": \"Precise IF\", \"prompt\": \"P\","
+                   " \"chosen\": [\"a\"], \"rejected\": [\"b\", \"c\", \"d\"], \"num_correct\": 1, \"total_completions\": 4}\n"
                    "{\"id\": \"tied:12\", \"subset\": \"Ties\", \"prompt\": \"T\", \"chosen\": [\"e\", \"f\"], \"rejected\": [\"g\"], \"num_correct\": 2, \"num_incorrect\": 1}\n"
                    "{\"id\": \"ref:12\", \"subset\": \"Ties\", \"prompt\": \"U\", \"chosen\": [\"h\"], \"rejected\": [\"i\"]}\n");
     is_item(0, "7", "Precise IF", 0, 4, 0, 1);
@@ -97,8 +98,10 @@ static void rm_bench_has_three_of_each_and_its_chat_file_no_domain(void **state)
 static void judgebench_keeps_a_and_b_and_knows_the_better_one(void **state)
 {
     (void)state;
-    evaluated_open(&bench, JUDGEBENCH, "{\"pair_id\": \"u\", \"source\": \"mmlu-pro-law\", \"question\": \"P\", \"response_model\": \"m\", \"response_A\": \"a\", \"response_B\": \"b\", \"label\": \"B>A\"}\n"
-                                       "{\"pair_id\": \"v\", \"source\": \"livecodebench\", \"question\": \"Q\", \"response_A\": \"c\", \"response_B\": \"d\", \"label\": \"A>B\"}\n");
+    evaluated_open(&bench, JUDGEBENCH, "{\"pair_id\": \"u\", \"source\": \"mmlu-pro-law\", \"question\": \"P\", \"response_model\": \"m\","
+                                       " \"response_A\": \"a\", \"response_B\": \"b\", \"label\": \"B>A\"}\n"
+                                       "{\"pair_id\": \"v\", \"source\": \"livecodebench\", \"question\": \"Q\","
+                                       " \"response_A\": \"c\", \"response_B\": \"d\", \"label\": \"A>B\"}\n");
     is_item(0, "u", "mmlu-pro-law", 0, 2, 1, 1);
     is_item(1, "v", "livecodebench", 2, 2, 0, 1);
     is_response(1, 0, "P", "b");
@@ -202,11 +205,15 @@ static void a_bad_rewardbench_item_is_named_by_line_and_field(void **state)
 static void a_bad_rewardbench_2_item_is_named_by_line_and_field(void **state)
 {
     (void)state;
-    evaluated_refused(REWARDBENCH_2, "{\"id\": \"1\", \"subset\": \"Math\", \"prompt\": \"P\", \"chosen\": [\"a\", \"b\"], \"rejected\": [\"c\"]}", "line 1", "\"chosen\" has 2 responses, not 1");
+    evaluated_refused(REWARDBENCH_2, "{\"id\": \"1\", \"subset\": \"Math\", \"prompt\": \"P\", \"chosen\": [\"a\", \"b\"], \"rejected\": [\"c\"]}",
+                      "line 1", "\"chosen\" has 2 responses, not 1");
     evaluated_refused(REWARDBENCH_2, "{\"id\": \"1\", \"subset\": \"Math\", \"prompt\": \"P\", \"chosen\": [\"a\"], \"rejected\": []}", "line 1", "\"rejected\" has 0 responses");
-    evaluated_refused(REWARDBENCH_2, "{\"id\": \"1\", \"subset\": \"Math\", \"prompt\": \"P\", \"chosen\": [\"a\"], \"rejected\": [\"c\", 4]}", "line 1", "response 2 of \"rejected\"");
-    evaluated_refused(REWARDBENCH_2, "{\"id\": \"1\", \"subset\": \"Math\", \"prompt\": \"P\", \"chosen\": [\"a\"], \"rejected\": [\"c\"], \"total_completions\": 4}", "line 1", "\"total_completions\" is 4");
-    evaluated_refused(REWARDBENCH_2, "{\"id\": \"1\", \"subset\": \"Math\", \"prompt\": \"P\", \"chosen\": [\"a\"], \"rejected\": [\"c\"], \"num_incorrect\": 3}", "line 1", "\"num_incorrect\" is 3");
+    evaluated_refused(REWARDBENCH_2, "{\"id\": \"1\", \"subset\": \"Math\", \"prompt\": \"P\", \"chosen\": [\"a\"], \"rejected\": [\"c\", 4]}",
+                      "line 1", "response 2 of \"rejected\"");
+    evaluated_refused(REWARDBENCH_2, "{\"id\": \"1\", \"subset\": \"Math\", \"prompt\": \"P\", \"chosen\": [\"a\"], \"rejected\": [\"c\"], \"total_completions\": 4}",
+                      "line 1", "\"total_completions\" is 4");
+    evaluated_refused(REWARDBENCH_2, "{\"id\": \"1\", \"subset\": \"Math\", \"prompt\": \"P\", \"chosen\": [\"a\"], \"rejected\": [\"c\"], \"num_incorrect\": 3}",
+                      "line 1", "\"num_incorrect\" is 3");
     evaluated_refused(REWARDBENCH_2, TIES("ref:1", "[\"a\"]") "\n" TIES("12", "[\"a\"]"), "line 2", "\"12\", not \"ref:N\"");
     evaluated_refused(REWARDBENCH_2, TIES("both:1", "[\"a\"]"), "line 1", "\"both:1\"");
     evaluated_refused(REWARDBENCH_2, TIES("ref:one", "[\"a\"]"), "line 1", "no number");
@@ -217,8 +224,10 @@ static void bad_items_of_the_other_benchmarks_are_named_by_line_and_field(void *
 {
     (void)state;
     evaluated_refused(RM_BENCH, "{\"prompt\": \"P\", \"chosen\": [\"a\", \"b\", \"c\"], \"rejected\": [\"d\", \"e\", \"f\"]}", "line 1", "\"domain\" is missing");
-    evaluated_refused(RM_BENCH, "{\"domain\": \"safety\", \"prompt\": \"P\", \"chosen\": [\"a\", \"b\", \"c\"], \"rejected\": [\"d\", \"e\", \"f\"]}", "line 1", "none of chat, code");
-    evaluated_refused(RM_BENCH, "{\"domain\": \"code\", \"prompt\": \"P\", \"chosen\": [\"a\", \"b\"], \"rejected\": [\"d\", \"e\", \"f\"]}", "line 1", "\"chosen\" has 2 responses, not 3");
+    evaluated_refused(RM_BENCH, "{\"domain\": \"safety\", \"prompt\": \"P\", \"chosen\": [\"a\", \"b\", \"c\"], \"rejected\": [\"d\", \"e\", \"f\"]}",
+                      "line 1", "none of chat, code");
+    evaluated_refused(RM_BENCH, "{\"domain\": \"code\", \"prompt\": \"P\", \"chosen\": [\"a\", \"b\"], \"rejected\": [\"d\", \"e\", \"f\"]}",
+                      "line 1", "\"chosen\" has 2 responses, not 3");
     evaluated_refused(JUDGEBENCH, "{\"source\": \"trivia\", \"question\": \"P\", \"response_A\": \"a\", \"response_B\": \"b\", \"label\": \"A>B\"}", "line 1", "\"trivia\"");
     evaluated_refused(JUDGEBENCH, "{\"source\": \"mmlu-pro\", \"question\": \"P\", \"response_A\": \"a\", \"response_B\": \"b\", \"label\": \"A=B\"}", "line 1", "\"A=B\"");
     evaluated_refused(JUDGEBENCH, "{\"source\": \"mmlu-pro\", \"question\": \"P\", \"response_A\": \"a\", \"label\": \"A>B\"}", "line 1", "\"response_B\" is missing");

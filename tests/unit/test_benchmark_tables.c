@@ -221,6 +221,21 @@ static void a_missing_score_loses_a_prompt_of_ties(void **state)
     }
 }
 
+/* ref:1 without a score: tied:1 is accurate and above its spread, but has no lower gap. */
+static void a_missing_score_of_the_ref_prompt_is_lost_where_both_count(void **state)
+{
+    (void)state;
+    double score[3 * N_TIES];
+    open_ties(score);
+    score[4] = NAN;
+    evaluated_run(&bench, score, NULL, false);
+    is("accurate on tied prompts", "score", 0.8);
+    is("accurate on ref prompts", "score", 0.4);
+    is("gap of tied above spread", "score", 0.5);
+    is("lower gap above spread", "score", 0.25);
+    is("margin", "score", 0.1299383382573281 / 4);
+}
+
 static void ties_without_partners_have_no_last_three_parts(void **state)
 {
     (void)state;
@@ -460,6 +475,7 @@ int main(void)
         TEST(rewardbench_2_divides_an_item_by_its_tied_maxima),
         TEST(ties_has_a_formula_of_its_own),
         TEST(a_missing_score_loses_a_prompt_of_ties),
+        TEST(a_missing_score_of_the_ref_prompt_is_lost_where_both_count),
         TEST(ties_without_partners_have_no_last_three_parts),
         TEST(two_prompts_of_ties_with_one_id_are_refused),
         TEST(the_overall_of_rewardbench_2_is_the_plain_mean_of_six),

@@ -69,7 +69,8 @@ static void letters_are_read_from_text(void **state)
     (void)state;
     static const struct answer_case cases[] = {
         {"B", 'B'}, {"(C)", 'C'}, {"The answer is (D) blue.", 'D'}, {"The answer is B because A is too small", 'B'}, {"the answer is A because of that", 'A'},
-        {"I think (A) is wrong and (B) is right", 'B'}, {"A dog is none", NAN}, {"I am", NAN}, {"(I)", 'I'}, {"The answer is, I think, E", 'E'}, {"The correct one: \xe2\x80\x9c""C\xe2\x80\x9d", 'C'},
+        {"I think (A) is wrong and (B) is right", 'B'}, {"A dog is none", NAN}, {"I am", NAN},
+        {"(I)", 'I'}, {"The answer is, I think, E", 'E'}, {"The correct one: \xe2\x80\x9c""C\xe2\x80\x9d", 'C'},
         {"DNA", NAN}, {"b", NAN}, {"It's B's", NAN}, {"", NAN},
     };
     CHECK_ALL(criticbench_answer, ANSWER_LETTER, cases);
@@ -90,7 +91,8 @@ static void yes_and_no_are_read_from_text(void **state)
 static void a_reference_holds_its_value_and_no_other_word(void **state)
 {
     (void)state;
-    static const struct answer_case numbers[] = {{"18", 18}, {" $1,000.", 1000}, {"long sum\n#### 72", 72}, {"-3", -3}, {"2:15 PM", NAN}, {"5 apples", NAN}, {"about 5", NAN}, {"", NAN}, {"1 2", NAN}};
+    static const struct answer_case numbers[] = {{"18", 18}, {" $1,000.", 1000}, {"long sum\n#### 72", 72}, {"-3", -3}, {"2:15 PM", NAN}, {"5 apples", NAN},
+                                                 {"about 5", NAN}, {"", NAN}, {"1 2", NAN}};
     static const struct answer_case letters[] = {{"A", 'A'}, {"(B)", 'B'}, {"C.", 'C'}, {"(B) red", NAN}, {"ignore", NAN}};
     static const struct answer_case words[] = {{"yes", 1}, {"False", 0}, {"yes and no", NAN}};
     CHECK_ALL(criticbench_reference, ANSWER_NUMBER, numbers);
@@ -120,7 +122,8 @@ static const char six[] = ITEM("gsm8k", "false", "\"4\"") ITEM("gsm8k", "false",
 static void f1_is_pooled_and_unparsable_verdicts_are_mistaken(void **state)
 {
     (void)state;
-    static const struct criticbench_reply reply[] = {{VERDICT_WRONG, NULL}, {VERDICT_NONE, NULL}, {VERDICT_WRONG, NULL}, {VERDICT_WRONG, NULL}, {VERDICT_NONE, NULL}, {VERDICT_CORRECT, NULL}};
+    static const struct criticbench_reply reply[] = {{VERDICT_WRONG, NULL}, {VERDICT_NONE, NULL}, {VERDICT_WRONG, NULL},
+                                                     {VERDICT_WRONG, NULL}, {VERDICT_NONE, NULL}, {VERDICT_CORRECT, NULL}};
     evaluated_open(&bench, CRITICBENCH, six);
     evaluated_run(&bench, NULL, reply, false);
     evaluated_is(&bench, "Overall", "f1", 4.0 / 7);

@@ -42,7 +42,8 @@ static void lines_come_in_any_order_and_null_is_no_score(void **state)
 {
     (void)state;
     evaluated_open(&bench, REWARDBENCH, pairs);
-    must(read_text("{\"id\": 30, \"group\": \"hep-js\", \"scores\": [null, -2e1], \"more\": 1}\n\n{\"id\": \"b\", \"scores\": [1, 2.5]}\r\n{\"id\": \"30\", \"group\": \"hep-go\", \"scores\": [3, 4]}"));
+    must(read_text("{\"id\": 30, \"group\": \"hep-js\", \"scores\": [null, -2e1], \"more\": 1}\n\n"
+                   "{\"id\": \"b\", \"scores\": [1, 2.5]}\r\n{\"id\": \"30\", \"group\": \"hep-go\", \"scores\": [3, 4]}"));
     static const double want[] = {3, 4, 1, 2.5, NAN, -20};
     for (int i = 0; i < 6; i++)
         assert_true(isnan(want[i]) ? isnan(scores.score[i]) : scores.score[i] == want[i]);
@@ -52,9 +53,11 @@ static void lines_come_in_any_order_and_null_is_no_score(void **state)
 static void replies_of_criticbench_have_a_verdict_and_an_answer(void **state)
 {
     (void)state;
-    evaluated_open(&bench, CRITICBENCH, "{\"question\": \"P\", \"response\": \"r\", \"response_label\": true}\n{\"question\": \"P\", \"response\": \"r\", \"response_label\": true}\n"
+    evaluated_open(&bench, CRITICBENCH, "{\"question\": \"P\", \"response\": \"r\", \"response_label\": true}\n"
+                                        "{\"question\": \"P\", \"response\": \"r\", \"response_label\": true}\n"
                                         "{\"question\": \"P\", \"response\": \"r\", \"response_label\": true}\n");
-    must(read_text("{\"id\": 2, \"verdict\": \"Fine. [[correct]]\", \"answer\": \"12\"}\n{\"id\": 0, \"verdict\": null, \"answer\": 1.5}\n{\"id\": 1, \"verdict\": \"[[wrong]]\"}\n"));
+    must(read_text("{\"id\": 2, \"verdict\": \"Fine. [[correct]]\", \"answer\": \"12\"}\n"
+                   "{\"id\": 0, \"verdict\": null, \"answer\": 1.5}\n{\"id\": 1, \"verdict\": \"[[wrong]]\"}\n"));
     assert_null(scores.score);
     assert_int_equal(scores.reply[0].verdict, VERDICT_NONE);
     assert_string_equal(scores.reply[0].answer, "1.5");
@@ -208,7 +211,8 @@ static void rewardbench_has_its_own_result_files(void **state)
     write_result(&(struct evaluation_labels){.model = "m", .model_type = "Custom Classifier", .chat_template = "tokenizer"});
     file_is("eval-set.json", "{\n    \"chat_template\": \"tokenizer\",\n    \"hep-go\": 0.5,\n    \"hep-js\": 0.0,\n    \"model\": \"m\",\n    \"model_type\": \"Custom Classifier\"\n}");
     char *text = file_text("eval-set-scores.json");
-    json_t *root, *want = json_pack("{s:[i,s,i], s:[s,s,s], s:[i,i,i], s:[s,s,s], s:[s,s,s], s:[f,f,n], s:[f,f,f], s:s, s:s, s:s}", "id", 30, "b", 30, "subset", "hep-go", "hep-go", "hep-js",
+    json_t *root, *want = json_pack("{s:[i,s,i], s:[s,s,s], s:[i,i,i], s:[s,s,s], s:[s,s,s], s:[f,f,n], s:[f,f,f], s:s, s:s, s:s}", "id", 30, "b", 30, "subset", "hep-go",
+                                    "hep-go", "hep-js",
                                     "results", 0, 1, 0, "text_chosen", "C", "C", "C", "text_rejected", "R", "R", "R", "scores_chosen", 3.0, 1.0, "scores_rejected", 4.0, 0.5, -20.0,
                                     "model", "m", "model_type", "Custom Classifier", "chat_template", "tokenizer");
     assert_non_null(want);

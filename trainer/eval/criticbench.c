@@ -133,6 +133,7 @@ static int tabulate(const struct evaluation *e, const double *outcome_I, struct 
 
 const struct benchmark_rules criticbench_rules = {
     .name = "criticbench", .title = "CriticBench", .n_columns = 6,
-    .column = {{"f1", TABLE_FRACTION}, {"precision", TABLE_FRACTION}, {"recall", TABLE_FRACTION}, {"items", TABLE_COUNT}, {"correction", TABLE_FRACTION}, {"compared", TABLE_COUNT}},
+    .column = {{"f1", TABLE_FRACTION}, {"precision", TABLE_FRACTION}, {"recall", TABLE_FRACTION}, {"items", TABLE_COUNT},
+               {"correction", TABLE_FRACTION}, {"compared", TABLE_COUNT}},
     .read = read_item, .outcome = outcome, .tabulate = tabulate, .describe = describe,
 };

@@ -1,5 +1,5 @@
 /* judgebench: pairs A, B with the label of the better one; groups by the beginning of "source". One game a pair, since a reward does not depend on the order; the overall is over
- * all pairs. A tie is lost (the published script takes B then). */
+ * all pairs. */
 #include <string.h>
 
 #include "base/status.h"
