@@ -31,7 +31,7 @@ struct config {
         int64_t candidates, samples, responses, top_k, kv_memory_mb, batch_tokens, records_per_part;
         double temperature, score_temperature, top_p, min_p, min_scored, margin;
         config_text stop;
-        bool force_score, keep_score_text;
+        bool force_score, keep_score_text, any_template;
         int refine;
     } generate;
     struct { int mode, pairing, critique_norm; int64_t epochs, pairs_per_step; double beta, lambda; bool ramp_inclusive; } objective;

@@ -175,8 +175,8 @@ static int import_all(struct importing *m, const char *path)
     pairs_close(&pairs);
     TRY(status);
     CHECK(m->counts->records > 0, "%s holds no record", path);
-    CHECK(m->counts->kept > 0, "nothing is left of the %lld records of %s: %lld have equal responses, %lld too long paths, %lld a side without a critique", (long long)m->counts->records, path,
-          (long long)m->counts->equal_responses, (long long)m->counts->long_paths, (long long)m->counts->empty_sides);
+    CHECK(m->counts->kept > 0, "nothing is left of the %lld records of %s: %lld have equal responses, %lld no common prompt, %lld too long paths, %lld a side without a critique",
+          (long long)m->counts->records, path, (long long)m->counts->equal_responses, (long long)m->counts->diverging, (long long)m->counts->long_paths, (long long)m->counts->empty_sides);
     return OK;
 }
 
@@ -249,15 +249,21 @@ int import_once(const struct config *config, const char *path, const char *paren
     return status;
 }
 
+/* The first pairs of a set may be those that got no critique: so pairs are read until one has some. */
 int import_kind_of(const char *path, enum import_kind *out)
 {
     struct pairs *pairs;
     const struct pair_record *r;
     TRY(pairs_open(path, &pairs));
     int status = pairs_next(pairs, &r);
-    if (status == OK && r)
-        *out = r->conversation ? IMPORT_CONVERSATIONS : r->response[0].n_critiques + r->response[1].n_critiques > 0 ? IMPORT_CRITIQUES : IMPORT_PREFERENCES;
     bool empty = status == OK && !r;
+    *out = status == OK && r && r->conversation ? IMPORT_CONVERSATIONS : IMPORT_PREFERENCES;
+    while (status == OK && r && *out == IMPORT_PREFERENCES) {
+        if (r->response[0].n_critiques + r->response[1].n_critiques > 0)
+            *out = IMPORT_CRITIQUES;
+        else
+            status = pairs_next(pairs, &r);
+    }
     pairs_close(&pairs);
     CHECK(!empty, "%s holds no record", path);
     return status;

@@ -23,7 +23,7 @@ struct pair_record {
     int n_messages;
     struct message *message;    /* the prompt */
     bool conversation;          /* response[0] alone */
-    bool diverges;              /* chosen and rejected differ in more than their last message: no common prompt; only id and number are set */
+    bool diverges;              /* chosen and rejected differ in more than their last message, or hold messages that the prompt does not end with: to be left out */
     struct { const char *text; size_t n_bytes; int n_critiques; struct pair_critique *critique; } response[2];
 };
 

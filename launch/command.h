@@ -11,12 +11,16 @@ struct command {
     int argc;                   /* positional arguments, after the command's name and its options */
     char **argv;
     bool dry_run, verify;       /* --dry-run, --verify */
+    const char *scores;         /* --scores FILE; NULL: not given */
 };
 
 int cmd_train(const struct command *command);
 int cmd_import(const struct command *command);
 int cmd_dump(const struct command *command);
 int cmd_inspect(const struct command *command);
+int cmd_critique(const struct command *command);
+int cmd_score(const struct command *command);
 int cmd_export(const struct command *command);
+int cmd_evaluate(const struct command *command);
 
 #endif

@@ -11,9 +11,12 @@
 
 static const struct { const char *name; int (*run)(const struct command *); const char *usage, *what; } commands[] = {
     {"train", cmd_train, "[--dry-run]", "train a reward model; resumes by itself (run.dir)"},
+    {"critique", cmd_critique, "PAIRS.jsonl OUT_DIR", "N scored critiques of every response by the backbone; goes on where it stopped"},
+    {"score", cmd_score, "MODEL IN.jsonl OUT.jsonl", "rewards of responses, critiques first; goes on where it stopped"},
     {"import", cmd_import, "IN.jsonl OUT_DIR", "pairs with critiques (JSON lines) into a D_sub of HDF5 shards"},
     {"dump", cmd_dump, "DSUB_DIR", "a D_sub as JSON lines on standard output"},
     {"export", cmd_export, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
+    {"evaluate", cmd_evaluate, "BENCHMARK FILE --scores FILE [OUT_DIR]", "the table of a benchmark: rewardbench, rewardbench-2, rm-bench, judgebench, criticbench"},
     {"inspect", cmd_inspect, "[--verify] PATH", "what a checkpoint or D_sub holds; --verify checks every checksum"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
@@ -22,7 +25,7 @@ static void usage(FILE *out)
 {
     fprintf(out, "critic-rm COMMAND [--config FILE] [--set section.key=value]... [arguments]\n\n");
     for (int i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-8s %-26s %s\n", commands[i].name, commands[i].usage, commands[i].what);
+        fprintf(out, "  %-8s %-38s %s\n", commands[i].name, commands[i].usage, commands[i].what);
     fprintf(out, "\ncritic-rm COMMAND --help lists every key with default, bounds and meaning.\nStatus: 0 done, 1 failed, 2 wrong usage or config, 3 stopped on request with its state saved.\n");
 }
 
@@ -40,12 +43,14 @@ struct arguments { const char *config; char **sets; int n_sets; bool help; };
 static int parse_arguments(int argc, char **argv, struct arguments *a, struct command *command)
 {
     for (int i = 2; i < argc; i++) {
-        bool takes_value = strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--set") == 0;
+        bool takes_value = strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--set") == 0 || strcmp(argv[i], "--scores") == 0;
         CHECK_USAGE(!takes_value || i + 1 < argc, "%s needs a value", argv[i]);
         if (strcmp(argv[i], "--config") == 0)
             a->config = argv[++i];
         else if (strcmp(argv[i], "--set") == 0)
             a->sets[a->n_sets++] = argv[++i];
+        else if (strcmp(argv[i], "--scores") == 0)
+            command->scores = argv[++i];
         else if (strcmp(argv[i], "--help") == 0)
             a->help = true;
         else if (strcmp(argv[i], "--dry-run") == 0)

@@ -78,5 +78,7 @@ target_link_libraries(toy_task PRIVATE base)
 # Speeds of the kernels; run by hand and by ci/bench.sh.
 add_executable(bench_kernels tests/bench/bench_kernels.c)
 target_link_libraries(bench_kernels PRIVATE test_tools kernels)
+add_executable(bench_generate tests/bench/bench_generate.c)
+target_link_libraries(bench_generate PRIVATE trainer)
 add_executable(bench_io tests/bench/bench_io.c)
 target_link_libraries(bench_io PRIVATE test_tools trainer)

@@ -182,7 +182,7 @@ static int check_room(const struct generator *g, struct waiting_call *c)
 {
     struct generator_rule *rule = &c->call.rule;
     int64_t room = generator_room(g, c->n_path, rule);
-    CHECK(room > 0, "a path of %lld tokens leaves no room for a text: the model reads %lld positions", (long long)c->n_path, (long long)g->model->max_position);
+    CHECK(room >= (rule->max_new > 0), "a path of %lld tokens leaves no room for a text: the model reads %lld positions", (long long)c->n_path, (long long)g->model->max_position);
     rule->max_new = rule->max_new < room ? rule->max_new : room;
     int32_t pages = pages_of_path(&c->call) + kv_pages(sequence_most_tokens(rule));
     CHECK_USAGE(pages <= g->cache->n_pages, "generate.kv_memory_mb is too small for a path of %lld tokens and a text of %lld: it holds %lld tokens, and %lld are needed",
@@ -194,7 +194,7 @@ int generator_submit(struct generator *g, const struct generator_call *call)
 {
     struct waiting_call *c = calloc(1, sizeof *c);
     CHECK(c, "out of memory for a call");
-    ASSERT(call->n_nodes > 0 && call->n_nodes <= GENERATOR_MAX_NODES && call->n_samples > 0 && call->rule.max_new > 0);
+    ASSERT(call->n_nodes > 0 && call->n_nodes <= GENERATOR_MAX_NODES && call->n_samples > 0 && (call->rule.max_new > 0 || call->rule.read_reward));
     c->call = *call;
     int status = copy_tokens(c);
     if (status == OK)
@@ -272,7 +272,7 @@ static int feed(struct generator *g, struct running *r)
     int32_t n = s->n - s->n_fed, left = (int32_t)(g->options.max_rows - g->rows.n_rows);
     r->row = -1;
     n = n < left ? n : left;
-    if (n == 0)
+    if (n == 0 || r->leaf->n_computed < r->leaf->n_tokens)
         return OK;
     take_pages(g, r, s->n_fed + n);
     struct segment own = {.above = r->leaf, .page = r->page, .first = r->leaf->first + r->leaf->n_tokens, .token = s->token};

@@ -25,7 +25,7 @@ struct forced_line { struct token_list begin; int n_choices; struct token_list c
 struct generator_rule {
     float temperature, top_p, min_p;
     int32_t top_k;
-    int64_t max_new;                    /* tokens of a text, end of turn included */
+    int64_t max_new;                    /* tokens of a text, end of turn included; 0: no text, the reward is read under the path, which ends with its end of turn */
     const char *stop;                   /* texts that end it and are cut off, parted by |; "": none */
     bool ignore_end;                    /* the end of turn is a token like others (benchmarks) */
     const struct forced_line *forced;   /* follows a text that does not satisfy `satisfied`; NULL: none */
@@ -70,7 +70,7 @@ int generator_create(const struct generator_options *options, const struct model
                      struct generator **out);
 void generator_destroy(struct generator **generator);
 
-/* Tokens that are left for a text under a path of n_path tokens: the context less what must follow. <= 0: none. */
+/* Tokens that are left for a text under a path of n_path tokens: the context less what must follow. <= 0: none (below 0 where there is no text). */
 int64_t generator_room(const struct generator *generator, int64_t n_path, const struct generator_rule *rule);
 /* FAILED when the path leaves no room, or the cache could never hold one sample. max_new is lowered to what the context leaves. */
 int generator_submit(struct generator *generator, const struct generator_call *call);

@@ -15,7 +15,15 @@ static int32_t longest_choice(const struct forced_line *f)
 
 int64_t sequence_most_tokens(const struct generator_rule *r)
 {
+    if (r->max_new == 0)
+        return 1;
     return r->max_new + (r->forced ? r->forced->begin.n + longest_choice(r->forced) : 0) + (r->read_reward ? 2 : 0);
+}
+
+static void append(struct sequence *s, uint32_t token)
+{
+    ASSERT(s->n < s->max_tokens);
+    s->token[s->n++] = token;
 }
 
 int sequence_begin(const struct generator_rule *rule, const struct tokenizer *tokenizer, const struct philox *random, int64_t reward_token, int64_t end_of_turn, struct sequence *s)
@@ -24,6 +32,10 @@ int sequence_begin(const struct generator_rule *rule, const struct tokenizer *to
     s->max_tokens = (int32_t)sequence_most_tokens(rule);
     s->token = malloc((size_t)s->max_tokens * sizeof *s->token);
     CHECK(s->token, "out of memory for a text of %d tokens", s->max_tokens);
+    if (rule->max_new > 0)
+        return OK;
+    s->phase = SEQUENCE_REWARD;
+    append(s, (uint32_t)reward_token);
     return OK;
 }
 
@@ -111,12 +123,6 @@ int sequence_text(const struct sequence *s, char **text, size_t *n_bytes)
     *text = grown;
     *n_bytes += rest;
     return OK;
-}
-
-static void append(struct sequence *s, uint32_t token)
-{
-    ASSERT(s->n < s->max_tokens);
-    s->token[s->n++] = token;
 }
 
 static int is_satisfied(const struct sequence *s, bool *out)

@@ -5,7 +5,7 @@
  *   REWARD    the reward is read
  *   ENDED     nothing: the sample is complete
  *
- *   TEXT -> [FORCED] -> [REWARD] -> ENDED
+ *   TEXT -> [FORCED] -> [REWARD] -> ENDED          without a text (max_new 0): REWARD -> ENDED, the reward token standing under the path itself
  */
 #ifndef TRAINER_INFER_SEQUENCE_H
 #define TRAINER_INFER_SEQUENCE_H
