@@ -33,11 +33,11 @@ static inline bool candidate_is_score(float score) { return isnan(score) || (sco
 /* ---- writing --------------------------------------------------------------------------------------------------------------------------------- */
 
 struct encoder;
-/* What candidates made with this encoder and judge instruction say of themselves. judge NULL: another instruction, not known. */
-int candidates_meta(const struct encoder *encoder, const char *judge, const char *model, struct shard_meta *out);
+/* What candidates that this encoder's judge instruction asked for say of themselves. */
+int candidates_meta(const struct encoder *encoder, const char *model, struct shard_meta *out);
 
 /* One file, in memory until parts_finish_part or shard_writer_finish writes it. Records in rising order of source. Bytes of raw that are not UTF-8, and zero bytes, are kept as
- * U+FFFD (utf8_repair). */
+ * U+FFFD (text_repair). */
 int candidates_part_create(const struct shard_meta *meta, struct shard_writer **out);
 int candidates_part_put(struct shard_writer *part, const struct candidate_record *record);
 

@@ -111,11 +111,10 @@ static int put(struct importing *m, const struct pair_record *r)
 
 static int import_conversation(struct importing *m, const struct pair_record *r)
 {
-    struct pair_critique last = {r->response[0].text, r->response[0].n_bytes, NAN, NAN};
     m->n_list[0] = m->n_list[1] = m->critique[0].n = 0;
     TRY(reserve(m, 0, 1));
     TRY(reserve(m, 1, 1));
-    TRY(encode_critique(m->encoder, last.text, last.n_bytes, &m->critique[0]));
+    TRY(encode_critique(m->encoder, r->response[0].text, r->response[0].n_bytes, &m->critique[0]));
     if (m->prompt.n + m->critique[0].n + 1 > m->config->data.max_path_tokens) {
         m->counts->long_paths++;
         return OK;
@@ -162,16 +161,6 @@ static int import_record(struct importing *m, const struct pair_record *r)
     return r->conversation ? import_conversation(m, r) : import_pair(m, r);
 }
 
-/* A failure's sentence gets the record's place in front. */
-static int located(const struct pair_record *r, int status)
-{
-    struct trace trace;
-    if (status == OK)
-        return OK;
-    trace_take(&trace);
-    return FAIL("%s: %s", r->where, trace.sentence);
-}
-
 static int import_all(struct importing *m, const char *path)
 {
     struct pairs *pairs;
@@ -180,9 +169,8 @@ static int import_all(struct importing *m, const char *path)
     int status = pairs_next(pairs, &record);
     while (status == OK && record) {
         m->counts->records++;
-        status = located(record, import_record(m, record));
-        if (status == OK)
-            status = pairs_next(pairs, &record);
+        status = import_record(m, record);
+        status = status == OK ? pairs_next(pairs, &record) : pair_located(record, status);
     }
     pairs_close(&pairs);
     TRY(status);

@@ -22,17 +22,40 @@ struct pairs {
 
 /* ---- responses ------------------------------------------------------------------------------------------------------------------------------- */
 
-static int parse_critique(json_t *value, const char *where, struct pair_critique *out)
+static int parse_finish(json_t *critique, const char *where, bool *cut)
+{
+    const char *finish = "stop";
+    TRY(json_opt_text(critique, "finish", where, &finish));
+    *cut = strcmp(finish, "limit") == 0;
+    CHECK(*cut || strcmp(finish, "stop") == 0, "%s: \"finish\" is \"%.40s\", not \"stop\" or \"limit\"", where, finish);
+    return OK;
+}
+
+static int parse_written(json_t *critique, const char *where, struct pair_critique *out)
 {
     double judge = NAN, quality = NAN;
+    json_t *raw = json_object_get(critique, "raw");
+    TRY(json_opt_number(critique, "judge_score", where, &judge));
+    TRY(json_opt_number(critique, "quality", where, &quality));
+    TRY(json_opt_text(critique, "raw", where, &out->raw));
+    TRY(parse_finish(critique, where, &out->cut));
+    out->n_raw_bytes = json_string_length(raw);
+    out->judge_score = (float)judge;
+    out->quality = (float)quality;
+    return OK;
+}
+
+static int parse_critique(json_t *value, const char *where, struct pair_critique *out)
+{
     json_t *text = value;
+    *out = (struct pair_critique){.judge_score = NAN, .quality = NAN};
     if (json_is_object(value)) {
         TRY(json_get(value, "text", where, &text));
-        TRY(json_opt_number(value, "judge_score", where, &judge));
-        TRY(json_opt_number(value, "quality", where, &quality));
+        TRY(parse_written(value, where, out));
     }
     CHECK(json_is_string(text), "%s: a critique is neither a string nor an object with \"text\"", where);
-    *out = (struct pair_critique){json_string_value(text), json_string_length(text), (float)judge, (float)quality};
+    out->text = json_string_value(text);
+    out->n_bytes = json_string_length(text);
     return OK;
 }
 
@@ -229,4 +252,12 @@ void pairs_close(struct pairs **out)
     lines_close(&p->lines);
     free(p);
     *out = NULL;
+}
+
+int pair_located(const struct pair_record *r, int status)
+{
+    struct trace trace;
+    trace_take(&trace);
+    fail_at(__FILE__, __LINE__, status, "%s: %s", r->where, trace.sentence);
+    return status;
 }

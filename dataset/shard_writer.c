@@ -5,10 +5,10 @@
 
 #include "base/file.h"
 #include "base/h5.h"
-#include "base/lines.h"
 #include "base/status.h"
 #include "dataset/candidates.h"
 #include "dataset/set.h"
+#include "dataset/text.h"
 
 enum column_name { TOKEN_PROMPT, TOKEN_RESPONSE, TOKEN_CRITIQUE, OFFSET_PROMPT, OFFSET_RESPONSE, OFFSET_CRITIQUE, OFFSET_CRITIQUES, JUDGE_SCORE, QUALITY, CANDIDATE_SCORE, FINISH,
                    TEXT_CANDIDATE, OFFSET_CANDIDATE, SOURCE, TEXT_ID, TEXT_SUBSET, OFFSET_ID, OFFSET_SUBSET, N_COLUMNS };
@@ -126,7 +126,7 @@ static int put_raw(struct shard_writer *w, const struct candidate *c)
 {
     char *text;
     size_t n_bytes;
-    TRY(utf8_repair(c->raw, c->n_raw_bytes, &text, &n_bytes));
+    TRY(text_repair(c->raw, c->n_raw_bytes, &text, &n_bytes));
     int status = put_bytes(w, TEXT_CANDIDATE, OFFSET_CANDIDATE, text, n_bytes);
     free(text);
     return status;

@@ -167,7 +167,7 @@ static void raw_bytes_that_are_no_text_are_kept_as_replacements(void **state)
     assert_int_equal(dsub_writer_finish(&w), OK);
     assert_int_equal(candidates_open(folder, &c), OK);
     assert_int_equal(candidates_read(c, 0, &r), OK);
-    assert_string_equal(r.candidate[0][0].raw, "a\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd");
+    assert_string_equal(r.candidate[0][0].raw, "a\xef\xbf\xbd\xef\xbf\xbd" "b\xef\xbf\xbd\xef\xbf\xbd");
     candidates_close(&c);
 }
 
