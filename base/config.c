@@ -17,7 +17,9 @@
 
 static const struct option options[] = {
     TEXT(run, dir, PLACE, "run", "folder of the run: config, metrics, checkpoints; a run that is there is resumed"),
-    INT(run, seed, NUMBERS | GENERATES, "1", 0, 9e15, "seed of every random number (order, pairing, initialisation)"),
+    INT(run, seed, NUMBERS | GENERATES, "1", 0, 9e15, "seed of every random number (order, pairing, initialisation, sampling)"),
+    INT(run, rounds, PLACE, "1", 1, 100, "pipeline: times that critiques are written anew by the model just trained, and trained on again"),
+    BOOL(run, regenerate_before_last_epoch, PLACE, "false", "pipeline: E-1 epochs critique-only, new critiques and D_sub by that model, then the last epoch from its weights"),
 
     CHOICE(device, kind, PLACE, "cpu", "cpu", "backend"),
     CHOICE(device, dtype, NUMBERS | GENERATES, "float32", "float32|bf16", "type of weights and activations; sums, masters and moments are float32"),
@@ -39,6 +41,9 @@ static const struct option options[] = {
     TEXT(reward, token, NUMBERS | GENERATES, "", "token at which the reward is read; empty: the default of the template's family"),
 
     TEXT(data, train, PLACE, "", "training set: D_sub folder, or a file of preferences (reward-only) or conversations (critique-only)"),
+    TEXT(data, pairs, PLACE, "", "pipeline: file of preferences that it begins with"),
+    TEXT(data, benchmark, PLACE, "", "pipeline: benchmark that it ends with (see evaluate); empty: none"),
+    TEXT(data, benchmark_file, PLACE, "", "pipeline: the benchmark's file"),
     TEXT(data, eval, PLACE, "", "held-out set, of the same kinds"),
     INT(data, eval_last, NUMBERS, "0", 0, 1e9, "hold out the last n pairs of the training set instead"),
     NUMBER(data, fraction, NUMBERS, "1", 0, 1, "part of the training pairs to use; fractions are nested"),

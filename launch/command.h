@@ -21,6 +21,7 @@ int cmd_inspect(const struct command *command);
 int cmd_critique(const struct command *command);
 int cmd_refine(const struct command *command);
 int cmd_score(const struct command *command);
+int cmd_config(const struct command *command);
 int cmd_export(const struct command *command);
 int cmd_evaluate(const struct command *command);
 

@@ -18,6 +18,7 @@ static const struct { const char *name; int (*run)(const struct command *); cons
     {"dump", cmd_dump, "DSUB_DIR", "a D_sub as JSON lines on standard output"},
     {"export", cmd_export, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
     {"evaluate", cmd_evaluate, "BENCHMARK FILE --scores FILE [OUT_DIR]", "the table of a benchmark: rewardbench, rewardbench-2, rm-bench, judgebench, criticbench"},
+    {"config", cmd_config, "[section.key]...", "the config as it is resolved, or the values of some keys, one a line"},
     {"inspect", cmd_inspect, "[--verify] PATH", "what a checkpoint or D_sub holds; --verify checks every checksum"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
