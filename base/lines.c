@@ -171,11 +171,11 @@ int lines_next(struct lines *l, const char **line, size_t *n_bytes, int64_t *lin
     return OK;
 }
 
-/* Bytes at s that are a well-formed sequence (Unicode 15, table 3-7), or, when there is none, the longest beginning of one, at least 1. */
-static size_t utf8_sequence(const unsigned char *s, size_t n, bool *well_formed)
+/* Length of the well-formed sequence at s (Unicode 15, table 3-7), 0 when there is none. */
+static size_t utf8_sequence(const unsigned char *s, size_t n)
 {
     unsigned low = 0x80, high = 0xBF;
-    size_t length = s[0] < 0x80 ? 1 : s[0] >= 0xC2 && s[0] < 0xE0 ? 2 : s[0] >= 0xE0 && s[0] < 0xF0 ? 3 : s[0] >= 0xF0 && s[0] < 0xF5 ? 4 : 0, i = 1;
+    size_t length = s[0] < 0x80 ? 1 : s[0] >= 0xC2 && s[0] < 0xE0 ? 2 : s[0] >= 0xE0 && s[0] < 0xF0 ? 3 : s[0] >= 0xF0 && s[0] < 0xF5 ? 4 : 0;
     if (s[0] == 0xE0)
         low = 0xA0;
     if (s[0] == 0xED)
@@ -184,37 +184,19 @@ static size_t utf8_sequence(const unsigned char *s, size_t n, bool *well_formed)
         low = 0x90;
     if (s[0] == 0xF4)
         high = 0x8F;
-    for (; i < length && i < n && s[i] >= low && s[i] <= high; i++) {
-        low = 0x80;
-        high = 0xBF;
-    }
-    *well_formed = i == length;
-    return i;
+    if (length == 0 || length > n || (length > 1 && (s[1] < low || s[1] > high)))
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if ((s[i] & 0xC0) != 0x80)
+            return 0;
+    return length;
 }
 
 bool utf8_valid(const char *bytes, size_t n_bytes)
 {
     const unsigned char *s = (const unsigned char *)bytes;
-    bool well_formed = true;
-    for (size_t i = 0; i < n_bytes && well_formed;)
-        i += utf8_sequence(s + i, n_bytes - i, &well_formed);
-    return well_formed;
-}
-
-int utf8_repair(const char *bytes, size_t n_bytes, char **out, size_t *n_out)
-{
-    static const char replacement[] = "\xef\xbf\xbd";
-    char *to = malloc(3 * n_bytes + 1);
-    CHECK(to, "out of memory for a text of %zu bytes", n_bytes);
-    *out = to;
-    for (size_t i = 0, step; i < n_bytes; i += step) {
-        bool well_formed;
-        step = utf8_sequence((const unsigned char *)bytes + i, n_bytes - i, &well_formed);
-        well_formed = well_formed && bytes[i] != 0;
-        memcpy(to, well_formed ? bytes + i : replacement, well_formed ? step : 3);
-        to += well_formed ? step : 3;
-    }
-    *to = 0;
-    *n_out = (size_t)(to - *out);
-    return OK;
+    for (size_t i = 0, length; i < n_bytes; i += length)
+        if ((length = utf8_sequence(s + i, n_bytes - i)) == 0)
+            return false;
+    return true;
 }

@@ -27,8 +27,5 @@ const char *lines_where(const struct lines *lines);
 
 /* Well-formed UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF. */
 bool utf8_valid(const char *bytes, size_t n_bytes);
-/* Malloc'd text, with a 0 behind it, that utf8_valid takes: every longest beginning of a sequence that does not go on, every other byte that fits nowhere, and every zero byte is
- * U+FFFD, as other decoders have it (Unicode 15, section 3.9). A text that a model wrote may be cut inside a character. */
-int utf8_repair(const char *bytes, size_t n_bytes, char **out, size_t *n_out);
 
 #endif

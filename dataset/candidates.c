@@ -11,12 +11,13 @@
 #include "dataset/encode.h"
 #include "dataset/set.h"
 
-int candidates_meta(const struct encoder *e, const char *model, struct shard_meta *out)
+int candidates_meta(const struct encoder *e, const char *judge, const char *model, struct shard_meta *out)
 {
     memset(out, 0, sizeof *out);
     hash_to_hex(tokenizer_hash(e->tokenizer), out->tokenizer);
     hash_to_hex(e->template.hash, out->template);
-    hash_to_hex(encoder_instruction_hash(e, INSTRUCTION_JUDGE), out->judge);
+    if (judge)
+        hash_to_hex(hash_text(judge), out->judge);
     snprintf(out->model, sizeof out->model, "%.500s", model);
     return OK;
 }

@@ -33,8 +33,8 @@ static inline bool candidate_is_score(float score) { return isnan(score) || (sco
 /* ---- writing --------------------------------------------------------------------------------------------------------------------------------- */
 
 struct encoder;
-/* What candidates that this encoder's judge instruction asked for say of themselves. */
-int candidates_meta(const struct encoder *encoder, const char *model, struct shard_meta *out);
+/* What candidates made with this encoder and judge instruction say of themselves. judge NULL: another instruction, not known. */
+int candidates_meta(const struct encoder *encoder, const char *judge, const char *model, struct shard_meta *out);
 
 /* One file, in memory until parts_finish_part or shard_writer_finish writes it. Records in rising order of source. Bytes of raw that are not UTF-8, and zero bytes, are kept as
  * U+FFFD (text_repair). */

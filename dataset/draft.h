@@ -1,4 +1,4 @@
-/* draft: a record of candidates being put together, by critique and by import: a pair's prompt and responses as nodes, then what was written about them. One record at a time. */
+/* draft: a record of candidates being put together by import: a pair's prompt and responses as nodes, then what was written about them. One record at a time. */
 #ifndef DATASET_DRAFT_H
 #define DATASET_DRAFT_H
 

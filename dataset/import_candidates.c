@@ -97,9 +97,8 @@ static int import_all(struct importing *m, const char *path)
 static int import_into(struct importing *m, const char *path, const char *folder)
 {
     struct shard_meta meta;
-    TRY(candidates_meta(m->encoder, m->config->backbone.path, &meta));
-    if (!m->answers)
-        meta.judge[0] = 0;          /* who wrote them was asked otherwise */
+    const char *judge = m->answers ? m->encoder->instruction[INSTRUCTION_JUDGE].source : NULL;
+    TRY(candidates_meta(m->encoder, judge, m->config->backbone.path, &meta));
     TRY(candidates_writer_create(folder, &meta, m->config->data.pairs_per_shard, &m->writer));
     TRY(import_all(m, path));
     CHECK(m->counts->records > 0, "%s holds no record", path);

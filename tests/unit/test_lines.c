@@ -201,27 +201,6 @@ static void utf8_is_what_unicode_says(void **state)
         assert_false(utf8_valid(bad[i], strlen(bad[i])));
 }
 
-static void bytes_that_are_no_utf8_become_replacements(void **state)
-{
-    (void)state;
-#define R "\xef\xbf\xbd"
-    static const char zero[] = "a\0b";
-    static const struct { const char *bytes, *want; } cases[] = {      /* as Python's decode with errors="replace" has them */
-        {"", ""}, {"a\xc3\xa9", "a\xc3\xa9"}, {"\x80", R}, {"\xc0\x80", R R}, {"\xc2", R}, {"\xc2" "A", R "A"}, {"\xe0\x9f\xbf", R R R}, {"\xed\xa0\x80", R R R}, {"\xe1\x80", R},
-        {"\xe1\x80" "A", R "A"}, {"\xf0\x8f\xbf\xbf", R R R R}, {"\xf4\x90\x80\x80", R R R R}, {"\xf1\x80\x80", R}, {"\xf1\x80\x80\xe2\x82\xac", R "\xe2\x82\xac"}};
-    char *text;
-    size_t n;
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        assert_int_equal(utf8_repair(cases[i].bytes, strlen(cases[i].bytes), &text, &n), OK);
-        assert_string_equal(text, cases[i].want);
-        assert_int_equal(n, strlen(cases[i].want));
-        free(text);
-    }
-    assert_int_equal(utf8_repair(zero, 3, &text, &n), OK);
-    assert_string_equal(text, "a" R "b");
-    free(text);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,7 +211,6 @@ int main(void)
         cmocka_unit_test(gzip_and_plain_read_alike),
         cmocka_unit_test(a_damaged_gzip_is_refused),
         cmocka_unit_test(utf8_is_what_unicode_says),
-        cmocka_unit_test(bytes_that_are_no_utf8_become_replacements),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
