@@ -159,7 +159,7 @@ static int begin_parts(struct critique *c)
     const struct encoder *e = c->session.encoder;
     TRY(count_records(c->input, &n));
     TRY(parts_input_file(c->input, n, &input));
-    TRY(candidates_meta(e, c->session.config.backbone.path, &meta));
+    TRY(candidates_meta(e, e->instruction[INSTRUCTION_JUDGE].source, c->session.config.backbone.path, &meta));
     return parts_begin(c->folder, &set_candidates, &input, &meta, &c->session.config);
 }
 
