@@ -55,7 +55,7 @@ static int make_options(struct run *r)
     struct model_config model;
     TRY(model_config_read(c->backbone.path, &model));
     r->options = (struct plan_options){
-        .seed = (uint64_t)c->run.seed, .mode = c->objective.mode, .pairing = c->objective.pairing, .critique_norm = c->objective.critique_norm,
+        .set_name = c->data.train, .seed = (uint64_t)c->run.seed, .mode = c->objective.mode, .pairing = c->objective.pairing, .critique_norm = c->objective.critique_norm,
         .pairs_per_step = c->objective.pairs_per_step, .epochs = c->objective.epochs, .micro_batch_tokens = c->mesh.micro_batch_tokens,
         .max_path_tokens = c->data.max_path_tokens, .data_size = r->mesh->data->size, .row_multiple = r->mesh->tensor->size,
         .lead_in = c->objective.mode == MODE_REWARD_ONLY ? r->data.train_set->meta.n_lead_in : 0, .share_prefix = c->data.share_prefix,
@@ -65,6 +65,7 @@ static int make_options(struct run *r)
     };
     r->layout = (struct forest_layout){(uint32_t)r->tokens.reward, c->data.share_prefix, r->mesh->tensor->size};
     r->eval_options = r->options;
+    r->eval_options.set_name = *c->data.eval ? c->data.eval : c->data.train;
     r->eval_options.pairing = PAIRING_ZIP;
     r->eval_options.pairs_per_step = c->objective.pairs_per_step > r->mesh->data->size ? c->objective.pairs_per_step : r->mesh->data->size;
     return OK;

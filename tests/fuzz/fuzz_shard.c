@@ -142,7 +142,7 @@ static void use(const struct dsub *dsub, bool right)
         return;
     for (int mode = MODE_CRITIC_RM; mode <= MODE_JOINT; mode++) {
         struct plan *plan = NULL;
-        struct plan_options options = {.mode = mode, .pairing = PAIRING_ZIP, .pairs_per_step = 1, .epochs = 1, .micro_batch_tokens = 128, .max_path_tokens = 64, .data_size = 1,
+        struct plan_options options = {.set_name = "fuzz", .mode = mode, .pairing = PAIRING_ZIP, .pairs_per_step = 1, .epochs = 1, .micro_batch_tokens = 128, .max_path_tokens = 64, .data_size = 1,
                                        .row_multiple = 1, .lead_in = mode == MODE_REWARD_ONLY ? dsub->meta.n_lead_in : 0, .share_prefix = true, .vocabulary = 64, .token_cost = 1,
                                        .attention_cost = 1, .lambda = half};
         trace_clear();
