@@ -79,16 +79,17 @@ static bool is_blank(const char *bytes, size_t n)
 
 static int read_ids(struct answers *a)
 {
-    const char *at = (const char *)a->map.bytes, *end = at + a->map.n_bytes;
-    for (int64_t line = 1; at < end; line++) {
-        const char *stop = memchr(at, '\n', (size_t)(end - at));
-        size_t n_bytes = (size_t)((stop ? stop : end) - at);
+    const char *all = (const char *)a->map.bytes;
+    size_t n = a->map.n_bytes;
+    int64_t line = 1;
+    for (size_t at = 0, n_bytes; at < n; at += n_bytes + 1, line++) {
+        const char *stop = memchr(all + at, '\n', n - at);
         struct call call;
-        if (!is_blank(at, n_bytes)) {
-            TRY(read_id(a, at, n_bytes, line, &call));
-            TRY(add_call(a, &call));
-        }
-        at += n_bytes + 1;
+        n_bytes = stop ? (size_t)(stop - all) - at : n - at;
+        if (is_blank(all + at, n_bytes))
+            continue;
+        TRY(read_id(a, all + at, n_bytes, line, &call));
+        TRY(add_call(a, &call));
     }
     CHECK(a->n > 0, "%s holds no answer", a->path);
     return OK;

@@ -85,13 +85,12 @@ int draft_add(struct draft *d, int side, const struct written *w)
 
 static void point(struct draft_side *s)
 {
-    const uint32_t *token = s->text.token;
-    const char *raw = s->raw;
+    size_t token = 0, raw = 0;
     for (int32_t i = 0; i < s->n; i++) {
         struct candidate *c = &s->candidate[i];
-        c->text.token = token;
-        c->raw = raw;
-        token += c->text.n;
+        c->text.token = c->text.n > 0 ? s->text.token + token : NULL;
+        c->raw = c->n_raw_bytes > 0 ? s->raw + raw : "";
+        token += (size_t)c->text.n;
         raw += c->n_raw_bytes;
     }
 }

@@ -47,6 +47,7 @@ static int read_meta(struct shard *s)
     TRY(h5_attr_get_u64(s->file, "critiques", &n_critiques));
     TRY(h5_attr_get_u32s(s->file, "lead_in", m->lead_in, SHARD_MAX_LEAD_IN, &n_lead_in));
     CHECK(n_pairs < (uint64_t)1 << 40 && n_critiques < (uint64_t)1 << 40, "%s: says it holds %llu pairs: the file is damaged, make it anew", h5_path(s->file), (unsigned long long)n_pairs);
+    CHECK(!s->form->candidates || n_lead_in == 0, "%s: responses of candidates end with an instruction: the file is damaged, make it anew", h5_path(s->file));
     m->n_lead_in = (int32_t)n_lead_in;
     s->n_pairs = (int64_t)n_pairs;
     s->n_critiques = (int64_t)n_critiques;

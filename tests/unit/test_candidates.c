@@ -244,8 +244,8 @@ static void a_flipped_byte_is_refused_or_changes_nothing(void **state)
 /* ---- well-formed HDF5 that lies -------------------------------------------------------------------------------------------------------------- */
 
 /* One pair with a candidate on each side. */
-struct lie { uint64_t prompt[2], response[3], critique[3], owner[3], raw[3]; float score[2]; uint8_t finish[2]; const char *text, *format, *without; };
-static const struct lie truth = {{0, 2}, {0, 1, 2}, {0, 0, 3}, {0, 1, 2}, {0, 2, 5}, {1.0f, 10.0f}, {0, 1}, "abcde", "critic-rm candidates", ""};
+struct lie { uint64_t prompt[2], response[3], critique[3], owner[3], raw[3]; float score[2]; uint8_t finish[2]; const char *text, *format, *without; size_t n_lead_in; };
+static const struct lie truth = {{0, 2}, {0, 1, 2}, {0, 0, 3}, {0, 1, 2}, {0, 2, 5}, {1.0f, 10.0f}, {0, 1}, "abcde", "critic-rm candidates", "", 0};
 
 static void put(struct h5_file *f, const struct lie *lie, const char *name, enum h5_type type, const void *elems, uint64_t n)
 {
@@ -266,7 +266,7 @@ static void write_attributes(struct h5_file *f, const struct lie *lie)
     assert_int_equal(h5_attr_put_text(f, "model", "m"), OK);
     assert_int_equal(h5_attr_put_u64(f, "pairs", 1), OK);
     assert_int_equal(h5_attr_put_u64(f, "critiques", 2), OK);
-    assert_int_equal(h5_attr_put_u32s(f, "lead_in", NULL, 0), OK);
+    assert_int_equal(h5_attr_put_u32s(f, "lead_in", (uint32_t[1]){7}, lie->n_lead_in), OK);
 }
 
 static void write_lie(const char *path, const struct lie *lie)
@@ -360,6 +360,9 @@ static void a_file_that_lies_is_refused_by_what_it_says(void **state)
     refused(lie, "pair 0 has an empty response");
     memcpy(lie.response, (uint64_t[3]){0, 2, 2}, sizeof lie.response);
     refused(lie, "pair 0 has an empty response");
+    lie = truth;
+    lie.n_lead_in = 1;
+    refused(lie, "end with an instruction");
 }
 
 static void what_is_missing_is_named(void **state)

@@ -238,6 +238,7 @@ static void bad_answers_are_refused_with_their_line(void **state)
     says(import(TWO_PAIRS, GOOD "{\"custom_id\": \n"), "answers.jsonl, line 2: not valid JSON");
     says(import(TWO_PAIRS, "{\"custom_id\": \"0-0-0\", \"response\": {\"status_code\": 200, \"body\": {}}}\n"), "answers.jsonl, line 1: \"choices\" is missing");
     says(import(TWO_PAIRS, "\n \n"), "answers.jsonl holds no answer");
+    says(import(TWO_PAIRS, ""), "answers.jsonl holds no answer");
     says(import(TWO_PAIRS, "\x1f\x8b\x08"), "answers.jsonl is packed by gzip");
     says(import(TWO_PAIRS, ANSWER("0-0-0", "")), "no critique is there for the 2 records");
 }
