@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "comm/agree.h"
 #include "comm/stop.h"
