@@ -84,6 +84,7 @@ static int make_primitive(struct gemm_cache *g, const struct shape *s, struct en
     dnnl_post_ops_t post;
     dnnl_primitive_desc_t primitive_desc = NULL;
     e->shape = *s;
+    omp_set_num_threads(1);         /* what is planned for more threads than run it would miss its working memory */
     TRY(describe(&e->a, s->m, s->k, s->lda, s->trans_a, s->dtype_ab));
     TRY(describe(&e->b, s->k, s->n, s->ldb, s->trans_b, s->dtype_ab));
     TRY(describe(&e->c, s->m, s->n, s->ldc, false, s->dtype_c));

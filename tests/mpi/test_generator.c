@@ -46,18 +46,20 @@ static void sharpen(struct store *store)
     }
 }
 
-static struct opened open_model(int64_t batch_tokens, int64_t kv_memory_mb)
+static struct opened *open_model(int64_t batch_tokens, int64_t kv_memory_mb)
 {
-    struct opened o = {.config = calloc(1, sizeof *o.config)};
+    struct opened *o = calloc(1, sizeof *o);
+    assert_non_null(o);
+    o->config = calloc(1, sizeof *o->config);
     struct infer_source source = {.model = scratch.dir, .reward_token = REWARD, .end_of_turn = END, .tokenizer = tokenizer};
-    assert_non_null(o.config);
-    options_default(config_options(), o.config);
-    o.config->backbone.init = BACKBONE_RANDOM;
-    o.config->generate.batch_tokens = batch_tokens;
-    o.config->generate.kv_memory_mb = kv_memory_mb;
-    must(mesh_create(world, 1, world->size, false, &o.mesh));
-    must(infer_open(o.config, &source, o.mesh, device, &o.infer));
-    sharpen(o.infer.store);
+    assert_non_null(o->config);
+    options_default(config_options(), o->config);
+    o->config->backbone.init = BACKBONE_RANDOM;
+    o->config->generate.batch_tokens = batch_tokens;
+    o->config->generate.kv_memory_mb = kv_memory_mb;
+    must(mesh_create(world, 1, world->size, false, &o->mesh));
+    must(infer_open(o->config, &source, o->mesh, device, &o->infer));
+    sharpen(o->infer.store);
     return o;
 }
 
@@ -66,6 +68,7 @@ static void close_model(struct opened *o)
     infer_close(&o->infer);
     mesh_destroy(&o->mesh);
     free(o->config);
+    free(o);
 }
 
 static void run(struct opened *o)
@@ -130,29 +133,31 @@ static void expect_alone_and_in_company(bool given, int64_t batch_tokens, int64_
 {
     static struct item alone[N_ITEMS], together[N_ITEMS];
     struct random random = {seed};
+    bool submitted[N_ITEMS] = {false};
     make_items(alone);
     make_items(together);
     for (int i = 0; i < N_ITEMS; i++) {
-        struct opened o = open_model(512, 16);
-        submit(&o, &alone[i], given);
-        run(&o);
-        close_model(&o);
+        struct opened *o = open_model(512, 16);
+        submit(o, &alone[i], given);
+        run(o);
+        close_model(o);
     }
-    struct opened o = open_model(batch_tokens, kv_memory_mb);
+    struct opened *o = open_model(batch_tokens, kv_memory_mb);
     for (int left = N_ITEMS; left > 0; left--) {    /* in a random order, some while others are at work */
         int64_t pick = random_int(&random, 0, left - 1);
         for (int i = 0; i < N_ITEMS; i++)
-            if (!together[i].n_text && together[i].seen == 0 && pick-- == 0) {
-                together[i].seen = -1;
-                submit(&o, &together[i], given);
+            if (!submitted[i] && pick-- == 0) {
+                submitted[i] = true;
+                submit(o, &together[i], given);
                 break;
             }
         if (random_int(&random, 0, 2) == 0)
-            must(generator_step(o.infer.generator));
+            must(generator_step(o->infer.generator));
     }
-    run(&o);
-    close_model(&o);
+    run(o);
+    close_model(o);
     for (int i = 0; i < N_ITEMS; i++) {
+        assert_int_equal(together[i].seen, 1);
         assert_memory_equal(&alone[i].reward, &together[i].reward, sizeof(float));
         assert_int_equal(alone[i].n_text, together[i].n_text);
         assert_memory_equal(alone[i].text, together[i].text, sizeof alone[i].text);
@@ -193,24 +198,24 @@ static void a_reward_is_that_of_the_forest_that_training_computes(void **state)
     static struct item item[N_ITEMS];
     (void)state;
     make_items(item);
-    struct opened o = open_model(64, 4);
+    struct opened *o = open_model(64, 4);
     struct backbone *backbone;
     struct readout *readout;
     struct backbone_options options = {.max_rows = 512, .max_positions = 512};
-    must(backbone_create(&o.infer.model, o.infer.store, &options, &backbone));
-    must(readout_create(&o.infer.model, o.infer.store, 4, &readout));
+    must(backbone_create(&o->infer.model, o->infer.store, &options, &backbone));
+    must(readout_create(&o->infer.model, o->infer.store, 4, &readout));
     for (int i = 0; i < N_ITEMS; i++) {
         float expected;
         const void *hidden_TC;
-        submit(&o, &item[i], true);
-        run(&o);
-        int32_t row = forest_forward(&o, backbone, &item[i], &hidden_TC);
+        submit(o, &item[i], true);
+        run(o);
+        int32_t row = forest_forward(o, backbone, &item[i], &hidden_TC);
         must(readout_rewards(readout, hidden_TC, &row, 1, &expected));
         assert_true(fabsf(item[i].reward - expected) <= 1e-5f * (1.0f + fabsf(expected)));
     }
     readout_destroy(&readout);
     backbone_destroy(&backbone);
-    close_model(&o);
+    close_model(o);
 }
 
 /* ---- prefixes -------------------------------------------------------------------------------------------------------------------------------- */
@@ -227,18 +232,18 @@ static int64_t prefill_of(int n_samples, int n_calls)
     int seen = 0;
     struct generator_counts counts;
     make_items(item);
-    struct opened o = open_model(64, 4);
+    struct opened *o = open_model(64, 4);
     for (int i = 0; i < n_calls; i++) {
         struct generator_call call = call_of(&item[0], false);
         call.rule = (struct generator_rule){.temperature = 1.0f, .top_p = 1.0f, .max_new = 5 + i, .stop = "", .ignore_end = true};
         call.n_samples = n_samples;
         call.done = ignore;
         call.owner = &seen;
-        must(generator_submit(o.infer.generator, &call));
+        must(generator_submit(o->infer.generator, &call));
     }
-    run(&o);
-    generator_count(o.infer.generator, &counts);
-    close_model(&o);
+    run(o);
+    generator_count(o->infer.generator, &counts);
+    close_model(o);
     assert_int_equal(seen, n_samples * n_calls);
     assert_int_equal(counts.prefill_tokens, item[0].n[0] + item[0].n[1]);
     return counts.prefill_tokens;
@@ -256,7 +261,7 @@ static void a_path_in_three_nodes_gives_the_text_of_the_path_in_one(void **state
     static struct item item[N_ITEMS];
     (void)state;
     make_items(item);
-    struct opened o = open_model(48, 2);
+    struct opened *o = open_model(48, 2);
     for (int i = 0; i < N_ITEMS; i++) {
         uint32_t whole[3 * MAX_NODE], first[MAX_TEXT];
         int32_t n = 0;
@@ -264,17 +269,17 @@ static void a_path_in_three_nodes_gives_the_text_of_the_path_in_one(void **state
             memcpy(whole + n, item[i].token[k], (size_t)item[i].n[k] * sizeof *whole);
         struct generator_call call = call_of(&item[i], true);
         call.rule = (struct generator_rule){.top_p = 1.0f, .max_new = 20, .stop = "", .ignore_end = true};
-        must(generator_submit(o.infer.generator, &call));
-        run(&o);
+        must(generator_submit(o->infer.generator, &call));
+        run(o);
         memcpy(first, item[i].text, sizeof first);
         call.n_nodes = 1;
         call.node[0] = (struct tokens){whole, n};
-        must(generator_submit(o.infer.generator, &call));
-        run(&o);
+        must(generator_submit(o->infer.generator, &call));
+        run(o);
         assert_int_equal(item[i].n_text, 20);
         assert_memory_equal(first, item[i].text, 20 * sizeof *first);
     }
-    close_model(&o);
+    close_model(o);
 }
 
 /* ---- distributions --------------------------------------------------------------------------------------------------------------------------- */
@@ -366,7 +371,7 @@ static void sampled_tokens_have_the_distribution_they_claim(void **state)
                                            {.temperature = 1.5f, .top_p = 0.8f}, {.temperature = 2.0f, .top_p = 1.0f, .min_p = 0.2f}, {.temperature = 2.0f, .top_p = 0.9f, .min_p = 0.05f, .top_k = 40}};
     (void)state;
     make_items(item);
-    struct opened o = open_model(256, 16);
+    struct opened *o = open_model(256, 16);
     for (size_t r = 0; r < sizeof rules / sizeof *rules && world->size == 1; r++) {     /* the expectation is made by one rank */
         int64_t seen[BYTE_VOCABULARY] = {0};
         struct generator_call call = call_of(&item[r], false);
@@ -376,13 +381,13 @@ static void sampled_tokens_have_the_distribution_they_claim(void **state)
         call.n_samples = DRAWS;
         call.done = count_first;
         call.owner = seen;
-        must(generator_submit(o.infer.generator, &call));
-        run(&o);
-        expected_logits(&o, &item[r], logit);
+        must(generator_submit(o->infer.generator, &call));
+        run(o);
+        expected_logits(o, &item[r], logit);
         expected_probabilities(logit, &rules[r], p);
         expect_distribution(seen, p, DRAWS);
     }
-    close_model(&o);
+    close_model(o);
 }
 
 /* ---- ends of texts --------------------------------------------------------------------------------------------------------------------------- */
@@ -405,14 +410,14 @@ static struct text_seen text_of(const struct generator_rule *rule)
     static struct item item[N_ITEMS];
     struct text_seen seen = {.n_bytes = 0};
     make_items(item);
-    struct opened o = open_model(64, 4);
+    struct opened *o = open_model(64, 4);
     struct generator_call call = call_of(&item[3], false);
     call.rule = *rule;
     call.done = keep_text;
     call.owner = &seen;
-    must(generator_submit(o.infer.generator, &call));
-    run(&o);
-    close_model(&o);
+    must(generator_submit(o->infer.generator, &call));
+    run(o);
+    close_model(o);
     return seen;
 }
 
@@ -468,17 +473,17 @@ static void what_can_never_fit_is_refused_with_its_numbers(void **state)
     static uint32_t token[600];
     (void)state;
     make_items(item);
-    struct opened o = open_model(64, 1);
+    struct opened *o = open_model(64, 1);
     struct generator_call call = call_of(&item[0], false);
     call.n_nodes = 1;
     call.node[0] = (struct tokens){token, 511};
-    assert_int_equal(generator_submit(o.infer.generator, &call), FAILED);
+    assert_int_equal(generator_submit(o->infer.generator, &call), FAILED);
     assert_non_null(strstr(trace_sentence(), "leaves no room"));
     trace_clear();
     call.node[0] = (struct tokens){token, 100};
-    must(generator_submit(o.infer.generator, &call));
-    run(&o);
-    close_model(&o);
+    must(generator_submit(o->infer.generator, &call));
+    run(o);
+    close_model(o);
 }
 
 int main(int argc, char **argv)
