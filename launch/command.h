@@ -11,7 +11,8 @@ struct command {
     int argc;                   /* positional arguments, after the command's name and its options */
     char **argv;
     bool dry_run, verify;       /* --dry-run, --verify */
-    const char *scores;         /* --scores FILE; NULL: not given */
+    const char *scores, *model; /* --scores FILE, --model MODEL; NULL: not given */
+    bool judge;                 /* --judge */
 };
 
 int cmd_train(const struct command *command);

@@ -17,7 +17,7 @@ static const struct { const char *name; int (*run)(const struct command *); cons
     {"import", cmd_import, "IN.jsonl OUT_DIR", "pairs with critiques (JSON lines) into a D_sub of HDF5 shards"},
     {"dump", cmd_dump, "DSUB_DIR", "a D_sub as JSON lines on standard output"},
     {"export", cmd_export, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
-    {"evaluate", cmd_evaluate, "BENCHMARK FILE --scores FILE [OUT_DIR]", "the table of a benchmark: rewardbench, rewardbench-2, rm-bench, judgebench, criticbench"},
+    {"evaluate", cmd_evaluate, "BENCHMARK FILE [--model MODEL] [--judge] [--scores FILE] [OUT_DIR]", "the table of a benchmark (rewardbench, rewardbench-2, rm-bench, judgebench, criticbench) by the rewards of MODEL; --judge: by its judge's scores; --scores: by existing ones"},
     {"inspect", cmd_inspect, "[--verify] PATH", "what a checkpoint or D_sub holds; --verify checks every checksum"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
@@ -44,7 +44,8 @@ struct arguments { const char *config; char **sets; int n_sets; bool help; };
 static int parse_arguments(int argc, char **argv, struct arguments *a, struct command *command)
 {
     for (int i = 2; i < argc; i++) {
-        bool takes_value = strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--set") == 0 || strcmp(argv[i], "--scores") == 0;
+        bool takes_value = strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--set") == 0 || strcmp(argv[i], "--scores") == 0 ||
+                           strcmp(argv[i], "--model") == 0;
         CHECK_USAGE(!takes_value || i + 1 < argc, "%s needs a value", argv[i]);
         if (strcmp(argv[i], "--config") == 0)
             a->config = argv[++i];
@@ -52,6 +53,10 @@ static int parse_arguments(int argc, char **argv, struct arguments *a, struct co
             a->sets[a->n_sets++] = argv[++i];
         else if (strcmp(argv[i], "--scores") == 0)
             command->scores = argv[++i];
+        else if (strcmp(argv[i], "--model") == 0)
+            command->model = argv[++i];
+        else if (strcmp(argv[i], "--judge") == 0)
+            command->judge = true;
         else if (strcmp(argv[i], "--help") == 0)
             a->help = true;
         else if (strcmp(argv[i], "--dry-run") == 0)
