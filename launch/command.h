@@ -24,5 +24,6 @@ int cmd_refine(const struct command *command);
 int cmd_score(const struct command *command);
 int cmd_export(const struct command *command);
 int cmd_evaluate(const struct command *command);
+int cmd_sample(const struct command *command);
 
 #endif

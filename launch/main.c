@@ -17,6 +17,7 @@ static const struct { const char *name; int (*run)(const struct command *); cons
     {"import", cmd_import, "IN.jsonl OUT_DIR", "pairs with critiques (JSON lines) into a D_sub of HDF5 shards"},
     {"dump", cmd_dump, "DSUB_DIR", "a D_sub as JSON lines on standard output"},
     {"export", cmd_export, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
+    {"sample", cmd_sample, "MODEL PROMPTS.jsonl OUT.jsonl", "responses, each judged by MODEL itself: best and worst into OUT.jsonl, all into OUT.all.jsonl; goes on where it stopped"},
     {"evaluate", cmd_evaluate, "BENCHMARK FILE [--model MODEL] [--judge] [--scores FILE] [OUT_DIR]", "the table of a benchmark (rewardbench, rewardbench-2, rm-bench, judgebench, criticbench) by the rewards of MODEL; --judge: by its judge's scores; --scores: by existing ones"},
     {"inspect", cmd_inspect, "[--verify] PATH", "what a checkpoint or D_sub holds; --verify checks every checksum"},
 };
