@@ -12,6 +12,7 @@ struct command {
     char **argv;
     bool dry_run, verify;       /* --dry-run, --verify */
     const char *scores;         /* --scores FILE; NULL: not given */
+    const char *serve, *token_file, *listen;    /* --serve PORT, --token-file FILE, --listen ADDRESS; NULL: not given */
 };
 
 int cmd_train(const struct command *command);

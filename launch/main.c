@@ -13,6 +13,7 @@ static const struct { const char *name; int (*run)(const struct command *); cons
     {"train", cmd_train, "[--dry-run]", "train a reward model; resumes by itself (run.dir)"},
     {"critique", cmd_critique, "PAIRS.jsonl OUT_DIR", "N scored critiques of every response by the backbone; goes on where it stopped"},
     {"score", cmd_score, "MODEL IN.jsonl OUT.jsonl", "rewards of responses, critiques first; goes on where it stopped"},
+    {"score", cmd_score, "--serve PORT MODEL", "the same over HTTP, for this machine; for all: --token-file FILE, [--listen ADDRESS]"},
     {"import", cmd_import, "IN.jsonl OUT_DIR", "pairs with critiques (JSON lines) into a D_sub of HDF5 shards"},
     {"dump", cmd_dump, "DSUB_DIR", "a D_sub as JSON lines on standard output"},
     {"export", cmd_export, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
@@ -39,18 +40,30 @@ static int find_command(const char *name)
 
 struct arguments { const char *config; char **sets; int n_sets; bool help; };
 
+/* Where the value of a command's option goes; NULL: it takes none. */
+static const char **value_of(const char *option, struct command *command)
+{
+    const struct { const char *name; const char **value; } valued[] = {
+        {"--scores", &command->scores}, {"--serve", &command->serve}, {"--token-file", &command->token_file}, {"--listen", &command->listen}};
+    for (size_t i = 0; i < sizeof valued / sizeof *valued; i++)
+        if (strcmp(option, valued[i].name) == 0)
+            return valued[i].value;
+    return NULL;
+}
+
 /* Options out, positional arguments stay in command->argv. */
 static int parse_arguments(int argc, char **argv, struct arguments *a, struct command *command)
 {
     for (int i = 2; i < argc; i++) {
-        bool takes_value = strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--set") == 0 || strcmp(argv[i], "--scores") == 0;
+        const char **value = value_of(argv[i], command);
+        bool takes_value = value || strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--set") == 0;
         CHECK_USAGE(!takes_value || i + 1 < argc, "%s needs a value", argv[i]);
         if (strcmp(argv[i], "--config") == 0)
             a->config = argv[++i];
         else if (strcmp(argv[i], "--set") == 0)
             a->sets[a->n_sets++] = argv[++i];
-        else if (strcmp(argv[i], "--scores") == 0)
-            command->scores = argv[++i];
+        else if (value)
+            *value = argv[++i];
         else if (strcmp(argv[i], "--help") == 0)
             a->help = true;
         else if (strcmp(argv[i], "--dry-run") == 0)
@@ -87,7 +100,8 @@ static int run(int argc, char **argv, struct command *command, struct arguments 
     TRY(parse_arguments(argc, argv, a, command));
     if (a->help) {
         if (command->world->rank == 0) {
-            printf("critic-rm %s [--config FILE] [--set section.key=value]... %s\n  %s\n", commands[index].name, commands[index].usage, commands[index].what);
+            for (int i = index; i < N_COMMANDS && strcmp(commands[i].name, argv[1]) == 0; i++)
+                printf("critic-rm %s [--config FILE] [--set section.key=value]... %s\n  %s\n", commands[i].name, commands[i].usage, commands[i].what);
             options_help(config_options(), stdout);
         }
         return OK;
