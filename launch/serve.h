@@ -5,7 +5,7 @@
  * rounds of a hundredth of a second: nothing spins, and the watchdog sees short waits only.
  *
  * SIGTERM, SIGUSR1 or SIGINT to any rank: nothing more is taken in (503), what was taken has five seconds to be finished, the rest is answered 503, and the status is 0: a
- * server that was asked to stop has done its work. */
+ * server that was asked to stop has done its work. (To mpirun send SIGUSR1: a second after SIGTERM it kills its ranks.) */
 #ifndef LAUNCH_SERVE_H
 #define LAUNCH_SERVE_H
 

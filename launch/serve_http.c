@@ -277,13 +277,14 @@ static void end(void *http, struct MHD_Connection *connection, void **slot, enum
 
 /* ---- the daemon ------------------------------------------------------------------------------------------------------------------------------ */
 
+/* By poll, which sees a client's end of sending whenever it comes; by epoll the library may miss one that comes with data, until the connection's time is over. */
 int serve_http_start(const struct serve_http_options *options, struct serve_http **out)
 {
     struct serve_http *h = calloc(1, sizeof *h);
     CHECK(h, "out of memory for the HTTP server");
     h->options = *options;
     pthread_mutex_init(&h->parsing, NULL);
-    h->daemon = MHD_start_daemon(MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, h, MHD_OPTION_LISTEN_SOCKET, options->place->socket,
+    h->daemon = MHD_start_daemon(MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, handle, h, MHD_OPTION_LISTEN_SOCKET, options->place->socket,
                                  MHD_OPTION_THREAD_POOL_SIZE, (unsigned)N_THREADS, MHD_OPTION_CONNECTION_LIMIT, (unsigned)MAX_CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)IDLE_SECONDS,
                                  MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)MAX_HEADERS, MHD_OPTION_NOTIFY_COMPLETED, end, h, MHD_OPTION_END);
     if (!h->daemon) {
