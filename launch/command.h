@@ -13,6 +13,7 @@ struct command {
     bool dry_run, verify;       /* --dry-run, --verify */
     const char *scores, *model; /* --scores FILE, --model MODEL; NULL: not given, and so are the following */
     const char *import_as, *answers, *dump_what;        /* --as KIND, --answers FILE, --what KIND */
+    const char *serve, *token_file, *listen;            /* --serve PORT, --token-file FILE, --listen ADDRESS */
     bool judge;                 /* --judge */
 };
 
