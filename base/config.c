@@ -23,7 +23,7 @@ static const struct option options[] = {
 
     CHOICE(device, kind, PLACE, "cpu", "cpu", "backend"),
     CHOICE(device, dtype, NUMBERS | GENERATES, "float32", "float32|bf16", "type of weights and activations; sums, masters and moments are float32"),
-    CHOICE(device, isa, PLACE, "auto", "auto|avx512|avx2|scalar", "highest instruction set the CPU backend may use"),
+    CHOICE(device, isa, PLACE, "auto", "auto|amx|avx512|avx2|scalar", "highest instruction set the CPU backend may use"),
     CHOICE(device, batch_invariant, PLACE, "auto", "auto|on|off", "scores are the same bits whatever else is in the batch, at some cost in speed; auto: in score and evaluate"),
     CHOICE(device, recompute, PLACE, "none", "none|layer", "keep all activations, or only each layer's input and run the layer again in the backward"),
     INT(device, threads, PLACE, "0", 0, 4096, "threads per rank; 0: the host's cores divided by its ranks"),

@@ -41,13 +41,13 @@ struct device {
 
 struct device_options {
     int n_threads;              /* 0: one per core this process may run on */
-    const char *isa;            /* CPU: "auto", "avx512", "avx2", "scalar": the highest instruction set to use; "auto" is what CRITIC_RM_ISA says, or the best there is */
+    const char *isa;            /* CPU: "auto", "amx" (AVX-512 and matrix registers), "avx512", "avx2", "scalar": the highest instruction set to use; "auto" is what CRITIC_RM_ISA says, or the best there is */
     bool batch_invariant;       /* a row of a matrix product is the same bits whatever the number of rows, and so is every row of every other operation */
 };
 
 /* The reference backend: plain C, one thread. */
 int device_ref_create(struct device **out);
-/* The CPU backend. One per process (it owns the thread pool). Fails when `isa` is not one of the four or this processor lacks it. */
+/* The CPU backend. One per process (it owns the thread pool). Fails when `isa` is not one of these or this processor lacks it. */
 int device_cpu_create(const struct device_options *options, struct device **out);
 void device_destroy(struct device **device);
 

@@ -13,7 +13,7 @@ static int cores_here(void)
 
 int open_device(const struct command *command, bool batch_invariant, struct device **out)
 {
-    static const char *const isa[] = {"auto", "avx512", "avx2", "scalar"};
+    static const char *const isa[] = {"auto", "amx", "avx512", "avx2", "scalar"};
     const struct config *config = &command->config;
     struct host_place host;
     TRY(comm_host(command->world, &host));

@@ -130,6 +130,7 @@ static void attention_forward(const struct attention_args *a, const struct atten
     struct attention_tile t = tile_of(a, scratch);
     const struct attention_run *run = &a->runs[part->run];
     int64_t rows = part->count * (a->heads / a->kv_heads);
+    vec_tiles_begin();
     load_group(a, t.grain, a->q_THD, kv_head, part->first, part->count, t.q);
     memset(t.o, 0, (size_t)(rows * a->dim) * sizeof *t.o);
     for (int64_t r = 0; r < rows; r++) {
@@ -143,6 +144,7 @@ static void attention_forward(const struct attention_args *a, const struct atten
     }
     finish_rows(a, &t, kv_head, part->first, part->count);
     store_group(a, t.o, kv_head, part->first, part->count, a->o_THD);
+    vec_tiles_end();
 }
 
 /* ---- backward: P = exp(scale S - lse), dS = scale P (dP - delta) ------------------------------------------------------------------------------ */
@@ -216,6 +218,7 @@ static void attention_backward_q(const struct attention_args *a, const struct at
     struct attention_tile t = tile_of(a, scratch);
     const struct attention_run *run = &a->runs[part->run];
     int64_t q_first = part->first, q_count = part->count, rows = q_count * (a->heads / a->kv_heads);
+    vec_tiles_begin();
     store_delta(a, kv_head, q_first, q_count);
     load_group(a, t.grain, a->do_THD, kv_head, q_first, q_count, t.dout);
     load_group(a, t.grain, a->q_THD, kv_head, q_first, q_count, t.q);
@@ -226,6 +229,7 @@ static void attention_backward_q(const struct attention_args *a, const struct at
             backward_keys(a, run, &t, kv_head, i, offset, most - offset < TILE_K ? most - offset : TILE_K, q_first, q_count);
     }
     store_group(a, t.o, kv_head, q_first, q_count, a->dq_THD);
+    vec_tiles_end();
 }
 
 /* The group's queries [t0, t0 + n) against the key tile: dv += P^T do, dk += dS^T q. Queries before a key do not see it. */
@@ -247,6 +251,7 @@ static void attention_backward_k(const struct attention_args *a, const struct at
     struct attention_tile t = tile_of(a, scratch);
     const struct attention_key_run *run = &a->key_runs[part->run];
     int64_t k_first = part->first, k_count = part->count;
+    vec_tiles_begin();
     load_keys(a, &t, kv_head, k_first, k_count);
     memset(t.dk, 0, (size_t)(TILE_K * a->dim) * sizeof *t.dk);
     memset(t.dv, 0, (size_t)(TILE_K * a->dim) * sizeof *t.dv);
@@ -258,6 +263,7 @@ static void attention_backward_k(const struct attention_args *a, const struct at
             vec_put(a->dk_SGD, a->dtype, at, vec_load(t.dk + i * a->dim + d));
             vec_put(a->dv_SGD, a->dtype, at, vec_load(t.dv + i * a->dim + d));
         }
+    vec_tiles_end();
 }
 
 #endif

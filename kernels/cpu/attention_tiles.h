@@ -61,10 +61,94 @@ static inline void product_of(struct operand a, const float *b, int64_t ldb, flo
         product_columns(a, b + j, ldb, c + j, ldc, m, k, 1, pairs, accumulate);
 }
 
+#if defined(__AMX_BF16__)
+/* One row of matrix registers: c[16][16 n] (+)= a[16][k] b[k][16 n], n 1 or 4, k a multiple of 16. */
+static inline void product_tiles(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t k, const int n)
+{
+    float packed[16 * 16];
+    size_t strides[] = {(size_t)ldc * 4, (size_t)ldb * 4};
+    vec_tiles_see_memory();
+    _tile_loadd(0, c, strides[0]);
+    if (n == 4) {
+        _tile_loadd(1, c + 16, strides[0]);
+        _tile_loadd(2, c + 32, strides[0]);
+        _tile_loadd(3, c + 48, strides[0]);
+    }
+    for (int64_t l = 0; l < k; l += 16) {
+        if (a.col == 1) {
+            _tile_loadd(4, a.at + l, (size_t)a.row * 4);
+        } else {
+            vec_transpose(a.at + l * a.col, a.col, packed, 16);
+            vec_tiles_see_memory();
+            _tile_loadd(4, packed, 64);
+        }
+        _tile_loadd(5, b + l * ldb, strides[1]);
+        _tile_dpbf16ps(0, 4, 5);
+        if (n == 4) {
+            _tile_loadd(6, b + l * ldb + 16, strides[1]);
+            _tile_dpbf16ps(1, 4, 6);
+            _tile_loadd(7, b + l * ldb + 32, strides[1]);
+            _tile_dpbf16ps(2, 4, 7);
+            _tile_loadd(5, b + l * ldb + 48, strides[1]);
+            _tile_dpbf16ps(3, 4, 5);
+        }
+    }
+    _tile_stored(0, c, strides[0]);
+    if (n == 4) {
+        _tile_stored(1, c + 16, strides[0]);
+        _tile_stored(2, c + 32, strides[0]);
+        _tile_stored(3, c + 48, strides[0]);
+    }
+    vec_tiles_see_memory();
+}
+
+static inline void product_tile_columns(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t n, int64_t k)
+{
+    int64_t j = 0;
+    for (; j + 64 <= n; j += 64)
+        product_tiles(a, b + j, ldb, c + j, ldc, k, 4);
+    for (; j < n; j += 16)
+        product_tiles(a, b + j, ldb, c + j, ldc, k, 1);
+}
+
+/* Always 16 rows: the last ones, where m is no multiple, pass through a buffer; what stands in a behind them is read, and its results are dropped. */
+static void product_in_tiles(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m, int64_t n, int64_t k, bool accumulate)
+{
+    enum { MOST = 256 };
+    float last[16 * MOST];
+    for (int64_t i = 0; !accumulate && i < m; i++)
+        memset(c + i * ldc, 0, (size_t)n * sizeof *c);
+    int64_t i = 0;
+    for (; i + 16 <= m; i += 16)
+        product_tile_columns((struct operand){a.at + i * a.row, a.row, a.col}, b, ldb, c + i * ldc, ldc, n, k);
+    if (i == m)
+        return;
+    for (int64_t r = 0; r < 16; r++)
+        if (r < m - i)
+            memcpy(last + r * n, c + (i + r) * ldc, (size_t)n * sizeof *c);
+        else
+            memset(last + r * n, 0, (size_t)n * sizeof *c);
+    product_tile_columns((struct operand){a.at + i * a.row, a.row, a.col}, b, ldb, last, n, n, k);
+    for (int64_t r = 0; r < m - i; r++)
+        memcpy(c + (i + r) * ldc, last + r * n, (size_t)n * sizeof *c);
+}
+
+/* Which products are made in matrix registers follows from the head size alone, so that a row's bits do not depend on its company. */
+static bool fits_tiles(int grain, int64_t n, int64_t k) { return grain == 2 && n % 16 == 0 && n <= 256 && k % 32 == 0; }
+#else
+static void product_in_tiles(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m, int64_t n, int64_t k, bool accumulate)
+{
+    product_of(a, b, ldb, c, ldc, m, n, k, true, accumulate);
+}
+static bool fits_tiles(int grain, int64_t n, int64_t k) { return VEC_HAS_TILES && grain == 2 && n > 0 && k > 0; }
+#endif
+
 /* k counts elements. */
 static void product(int grain, struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m, int64_t n, int64_t k, bool accumulate)
 {
-    if (grain == 2)
+    if (fits_tiles(grain, n, k))
+        product_in_tiles(a, b, ldb, c, ldc, m, n, k / 2, accumulate);
+    else if (grain == 2)
         product_of(a, b, ldb, c, ldc, m, n, k / 2, true, accumulate);
     else
         product_of(a, b, ldb, c, ldc, m, n, k, false, accumulate);
@@ -142,8 +226,8 @@ static void scores_to_interleaved(int grain, float *x, int64_t m)
                 vec_store(x + i / 2 * TILE_K + j, vec_pairs(vec_load(x + i * TILE_K + j), vec_load(x + (i + 1) * TILE_K + j)));
 }
 
-/* Rows that are summed over come in pairs: a row of zeros where they are odd. */
-static int64_t round_rows(int64_t rows) { return rows + rows % 2; }
+/* Rows that are summed over come in pairs, or as many as a matrix register sums over: the others are zeros. */
+static int64_t round_rows(int64_t rows) { return VEC_HAS_TILES ? (rows + 31) / 32 * 32 : rows + rows % 2; }
 
 /* ---- memory of one task ---------------------------------------------------------------------------------------------------------------------- */
 

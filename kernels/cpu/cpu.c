@@ -1,6 +1,9 @@
 /* cpu: the CPU backend. Its table starts as a copy of the reference; what is overridden is proven against it (test_kernels_agree). */
+#include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "kernels/cpu/cpu.h"
 #include "kernels/host_memory.h"
@@ -27,14 +30,30 @@ static const char *asked_isa(const char *option)
     return strcmp(option, "auto") == 0 && held && *held ? held : option;
 }
 
-static int choose_isa(const char *name, enum cpu_isa *out)
+/* The processor has matrix registers, and the system lets this process use them: they are asked for, once. */
+static bool has_amx(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18, AMX_BF16 = 1 << 22, AMX_TILE = 1 << 24 };
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) || !(edx & AMX_BF16) || !(edx & AMX_TILE) || !__builtin_cpu_supports("avx512bf16"))
+        return false;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+
+static enum cpu_isa best_isa(void)
 {
     bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
     bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    enum cpu_isa best = avx512 ? CPU_AVX512 : avx2 ? CPU_AVX2 : CPU_SCALAR, want = best;
+    return avx512 && has_amx() ? CPU_AMX : avx512 ? CPU_AVX512 : avx2 ? CPU_AVX2 : CPU_SCALAR;
+}
+
+static int choose_isa(const char *name, enum cpu_isa *out)
+{
+    static const char *const names[] = {[CPU_SCALAR] = "scalar", [CPU_AVX2] = "avx2", [CPU_AVX512] = "avx512", [CPU_AMX] = "amx"};
+    enum cpu_isa best = best_isa(), want = best;
     if (strcmp(name, "auto") != 0) {
-        want = strcmp(name, "avx512") == 0 ? CPU_AVX512 : strcmp(name, "avx2") == 0 ? CPU_AVX2 : CPU_SCALAR;
-        CHECK_USAGE(want != CPU_SCALAR || strcmp(name, "scalar") == 0, "device.isa '%s' is not one of auto, avx512, avx2, scalar", name);
+        for (want = CPU_SCALAR; want < CPU_AMX && strcmp(name, names[want]) != 0; want++) {}
+        CHECK_USAGE(strcmp(name, names[want]) == 0, "device.isa '%s' is not one of auto, amx, avx512, avx2, scalar", name);
         CHECK_USAGE(want <= best, "device.isa is %s, which this processor does not have: use auto", name);
     }
     *out = want;

@@ -5,7 +5,7 @@
 #include "kernels/cpu/pool.h"
 #include "kernels/kernels.h"
 
-enum cpu_isa { CPU_SCALAR, CPU_AVX2, CPU_AVX512 };
+enum cpu_isa { CPU_SCALAR, CPU_AVX2, CPU_AVX512, CPU_AMX };
 
 struct gemm_cache;
 struct vector_ops;

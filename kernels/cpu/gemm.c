@@ -34,7 +34,7 @@ static int failed(dnnl_status_t status, const char *what)
 
 int cpu_gemm_open(struct cpu *cpu)
 {
-    static const dnnl_cpu_isa_t most[] = {[CPU_SCALAR] = dnnl_cpu_isa_sse41, [CPU_AVX2] = dnnl_cpu_isa_avx2, [CPU_AVX512] = dnnl_cpu_isa_all};
+    static const dnnl_cpu_isa_t most[] = {[CPU_SCALAR] = dnnl_cpu_isa_sse41, [CPU_AVX2] = dnnl_cpu_isa_avx2, [CPU_AVX512] = dnnl_cpu_isa_avx512_core_bf16, [CPU_AMX] = dnnl_cpu_isa_all};
     dnnl_set_max_cpu_isa(most[cpu->isa]);           /* refused once oneDNN has been used: then the first device's choice holds */
     cpu->gemm = calloc(1, sizeof *cpu->gemm);
     CHECK(cpu->gemm, "out of memory for the matrix products");
@@ -309,5 +309,5 @@ int cpu_gemm(struct stream *stream, const struct gemm_args *g)
         cpu_gemm_dots(cpu, g);
         return OK;
     }
-    return g->dtype_ab == BF16 && cpu->isa != CPU_AVX512 ? multiply_widened(cpu, g) : multiply(cpu, g);
+    return g->dtype_ab == BF16 && cpu->isa < CPU_AVX512 ? multiply_widened(cpu, g) : multiply(cpu, g);
 }

@@ -147,6 +147,27 @@ static inline vec vec_pairs(vec even, vec odd) { return vec_add(even, odd); }
 static inline vec vec_zip(const bf16 *even, const bf16 *odd) { return vec_add(vec_load_bf16(even), vec_load_bf16(odd)); }
 #endif
 
+/* Matrix registers: 16 rows of 16 words of two bf16. Whoever uses them brackets his work with begin and end, on the thread that does it. */
+#if defined(__AMX_BF16__)
+enum { VEC_HAS_TILES = 1 };
+static inline void vec_tiles_begin(void)
+{
+    struct { uint8_t palette, start, reserved[14]; uint16_t bytes_of_row[16]; uint8_t rows[16]; } shape = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        shape.bytes_of_row[i] = 64;
+        shape.rows[i] = 16;
+    }
+    _tile_loadconfig(&shape);
+}
+static inline void vec_tiles_end(void) { _tile_release(); }
+/* Compilers do not know that these registers are loaded from memory and stored to it: what was written before must be there. */
+static inline void vec_tiles_see_memory(void) { __asm__ volatile("" ::: "memory"); }
+#else
+enum { VEC_HAS_TILES = 0 };
+static inline void vec_tiles_begin(void) {}
+static inline void vec_tiles_end(void) {}
+#endif
+
 /* out[j][i] = in[i][j] of VEC_WIDTH x VEC_WIDTH words. */
 static inline void vec_transpose(const float *in, int64_t in_stride, float *out, int64_t out_stride)
 {

@@ -253,7 +253,8 @@ static int cpu_attention_backward(struct stream *stream, const struct attention_
 void cpu_vector_table(struct cpu *cpu, struct kernels *table)
 {
     const struct vector_ops *avx512 = __builtin_cpu_supports("avx512bf16") ? &vector_ops_avx512_bf16 : &vector_ops_avx512;
-    cpu->vector = cpu->isa == CPU_AVX512 ? avx512 : cpu->isa == CPU_AVX2 ? &vector_ops_avx2 : &vector_ops_scalar;
+    const struct vector_ops *ops[] = {[CPU_SCALAR] = &vector_ops_scalar, [CPU_AVX2] = &vector_ops_avx2, [CPU_AVX512] = avx512, [CPU_AMX] = &vector_ops_amx};
+    cpu->vector = ops[cpu->isa];
     table->rmsnorm_forward = cpu_rmsnorm_forward;
     table->rmsnorm_backward = cpu_rmsnorm_backward;
     table->rope = cpu_rope;

@@ -30,7 +30,7 @@ struct vector_ops {
     int64_t (*attention_scratch)(const struct attention_args *);      /* floats */
 };
 
-extern const struct vector_ops vector_ops_scalar, vector_ops_avx2, vector_ops_avx512, vector_ops_avx512_bf16;
+extern const struct vector_ops vector_ops_scalar, vector_ops_avx2, vector_ops_avx512, vector_ops_avx512_bf16, vector_ops_amx;
 
 /* Rows of queries, and keys, of one attention tile. */
 enum { TILE_Q = 32, TILE_K = 64 };

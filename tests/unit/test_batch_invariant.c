@@ -435,6 +435,7 @@ static void try_isa(const char *isa)
     }
 }
 
+static void a_row_is_the_same_bits_in_any_company_with_amx(void **state) { (void)state, try_isa("amx"); }
 static void a_row_is_the_same_bits_in_any_company_with_avx512(void **state) { (void)state, try_isa("avx512"); }
 static void a_row_is_the_same_bits_in_any_company_with_avx2(void **state) { (void)state, try_isa("avx2"); }
 static void a_row_is_the_same_bits_in_any_company_with_plain_c(void **state) { (void)state, try_isa("scalar"); }
@@ -442,6 +443,7 @@ static void a_row_is_the_same_bits_in_any_company_with_plain_c(void **state) { (
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_row_is_the_same_bits_in_any_company_with_amx),
         cmocka_unit_test(a_row_is_the_same_bits_in_any_company_with_avx512),
         cmocka_unit_test(a_row_is_the_same_bits_in_any_company_with_avx2),
         cmocka_unit_test(a_row_is_the_same_bits_in_any_company_with_plain_c),
