@@ -25,12 +25,13 @@ struct cpu {
 
 static inline struct cpu *cpu_of(struct stream *stream) { return stream->device->state; }
 
-/* gemm.c: oneDNN, one thread a call, the pool cuts the product. */
+/* gemm.c: cpu_gemm chooses between the two that follow, which want m, n, k > 0. */
 int cpu_gemm_open(struct cpu *cpu);
 void cpu_gemm_close(struct cpu *cpu);
 int cpu_gemm(struct stream *, const struct gemm_args *);
-
-/* gemm_dots.c: trans_b, not trans_a; k > 0. A row of C has the same bits whatever m, its place, and the number of threads. */
+/* oneDNN, one thread a call, the pool cuts the product. */
+int cpu_gemm_dnnl(struct cpu *cpu, const struct gemm_args *);
+/* gemm_dots.c: trans_b, not trans_a. A row of C has the same bits whatever m, its place, and the number of threads. */
 void cpu_gemm_dots(struct cpu *cpu, const struct gemm_args *);
 
 /* vector.c: overrides the vector operations and attention with those of cpu->isa. */
