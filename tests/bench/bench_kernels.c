@@ -264,7 +264,7 @@ static void bench_sample(struct bench *b, const char *what, int64_t cols, struct
     struct array x[] = {draw(b, ROWS * cols, F32)};
     float *logits = x[0].memory;
     for (int64_t i = 0; i < ROWS * cols; i++)           /* some tokens stand out, as in a text */
-        logits[i] = 2.0f * logits[i] + (random_int(&b->random, 0, 2000) == 0 ? 8.0f : 0.0f);
+        logits[i] = 2.0f * logits[i] + (random_int(&b->random, 0, 2000) == 0 ? 14.0f : 0.0f);
     for (int r = 0; r < ROWS; r++)
         rules[r] = rule, rules[r].banned = -1, rules[r].uniform = (float)r / ROWS;
     struct sample_args a = {.rows = ROWS, .parts = 1, .part_first = first, .part_stride = cols, .logits = logits, .rule = rules, .token = token};
