@@ -83,17 +83,32 @@ static void softmax_rows(const struct attention_args *a, struct attention_tile *
     }
 }
 
-/* Keys [first, first + n) for the queries of the span, of which the first sees `sees` and each one more. */
-static void forward_keys(const struct attention_args *a, struct attention_tile *t, int kv_head, struct span span, int64_t first, int64_t n, int64_t sees)
+/* A tile of keys [first, first + n), of which the span's first query sees `sees` and each query one more; `next` is the first key of the tile that comes after it. */
+struct key_tile { int64_t first, n, sees, next; };
+
+/* Asks for keys or values before they are used: a head's rows stand apart in memory, so the processor does not guess them. */
+static void fetch_rows(const struct attention_args *a, const void *x, int kv_head, int64_t first, int64_t n)
+{
+    int64_t n_bytes = a->dim * (int64_t)dtype_bytes(a->dtype);
+    for (int64_t i = first; i < first + n; i++)
+        for (int64_t at = 0; at < n_bytes; at += 64)
+            __builtin_prefetch((const char *)dtype_at_const(x, a->dtype, (i * a->kv_heads + kv_head) * a->dim) + at, 0, 2);
+}
+
+static void forward_keys(const struct attention_args *a, struct attention_tile *t, int kv_head, struct span span, struct key_tile keys)
 {
     int group = a->heads / a->kv_heads;
     int64_t row = span.first * group, rows = span.count * group, words = a->dim / t->grain;
-    struct words k = tile_words(t->grain, a->k_SGD, a->dtype, a->kv_heads, a->dim, kv_head, first, n, t->k);
-    struct words v = tile_words(t->grain, a->v_SGD, a->dtype, a->kv_heads, a->dim, kv_head, first, n, t->v);
+    struct words k = tile_words(t->grain, a->k_SGD, a->dtype, a->kv_heads, a->dim, kv_head, keys.first, keys.n, t->k);
+    fetch_rows(a, a->v_SGD, kv_head, keys.first, keys.n);
     transpose(k, words, t->kt);
+    fetch_rows(a, a->k_SGD, kv_head, keys.next, TILE_K / 4);
     product(t->grain, plain(t->q + row * words, words), t->kt, TILE_K, t->s, TILE_K, rows, TILE_K, a->dim, false);
-    softmax_rows(a, t, row, rows, n, sees);
+    fetch_rows(a, a->k_SGD, kv_head, keys.next + TILE_K / 4, TILE_K / 4);
+    softmax_rows(a, t, row, rows, keys.n, keys.sees);
     scores_to_rows(t->grain, t->s, rows);
+    fetch_rows(a, a->k_SGD, kv_head, keys.next + TILE_K / 2, TILE_K / 2);
+    struct words v = tile_words(t->grain, a->v_SGD, a->dtype, a->kv_heads, a->dim, kv_head, keys.first, keys.n, t->v);
     v = interleave(t->grain, v, TILE_K, a->dim, t->vi);
     product(t->grain, plain(t->s, TILE_K / t->grain), v.at, v.stride, t->o + row * a->dim, a->dim, rows, a->dim, TILE_K, true);
 }
@@ -104,10 +119,11 @@ static void forward_ranges(const struct attention_args *a, const struct attentio
     for (int i = from; i < to; i++) {
         const struct attention_range *range = &a->ranges[run->range_first + i];
         bool own = i == run->range_count - 1;           /* an ancestor is seen whole */
-        int64_t least = keys_seen(a, run, i, q_first), most = keys_seen(a, run, i, q_first + span.count - 1);
+        int64_t least = keys_seen(a, run, i, q_first), most = keys_seen(a, run, i, q_first + span.count - 1), behind = own ? range->first : range[1].first;
         for (int64_t offset = 0; offset < most; offset += TILE_K) {
             int64_t n = most - offset < TILE_K ? most - offset : TILE_K;
-            forward_keys(a, t, kv_head, span, range->first + offset, n, own ? least - offset : n);
+            struct key_tile keys = {range->first + offset, n, own ? least - offset : n, offset + TILE_K < most ? range->first + offset + TILE_K : behind};
+            forward_keys(a, t, kv_head, span, keys);
         }
     }
 }

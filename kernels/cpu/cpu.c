@@ -16,9 +16,22 @@ static void cpu_destroy(struct device *device)
         pool_destroy(&cpu->pool);
         free(cpu->scratch.memory);
         free(cpu->parts.memory);
+        free(cpu->sampling.memory);
         free(cpu);
     }
     free(device);
+}
+
+int cpu_keep(struct kept *kept, size_t n_bytes)
+{
+    if (n_bytes <= kept->n_bytes)
+        return OK;
+    free(kept->memory);
+    kept->n_bytes = 0;
+    kept->memory = aligned_alloc(64, (n_bytes + 63) / 64 * 64);
+    CHECK(kept->memory, "out of memory for %zu bytes of working memory", n_bytes);
+    kept->n_bytes = n_bytes;
+    return OK;
 }
 
 static const struct device_ops cpu_ops = {host_alloc, host_release, host_copy, host_zero, host_synchronize, host_event_record, host_event_wait, cpu_destroy};
@@ -64,6 +77,8 @@ static void fill_table(struct cpu *cpu)
 {
     cpu->kernels = kernels_ref;
     cpu->kernels.gemm = cpu_gemm;
+    cpu->kernels.sample = cpu_sample;
+    cpu_rows_table(&cpu->kernels);
     cpu_vector_table(cpu, &cpu->kernels);
 }
 

@@ -283,6 +283,11 @@ done:
     return status;
 }
 
+int cpu_gemm_dnnl(struct cpu *cpu, const struct gemm_args *g)
+{
+    return g->dtype_ab == BF16 && cpu->isa < CPU_AVX512 ? multiply_widened(cpu, g) : multiply(cpu, g);
+}
+
 /* Rows up to which dot products are faster than oneDNN, which repacks the weights in each call (measured: bench_kernels, "few rows"). */
 static int64_t most_dot_rows(const struct cpu *cpu, enum dtype dtype)
 {
@@ -309,5 +314,5 @@ int cpu_gemm(struct stream *stream, const struct gemm_args *g)
         cpu_gemm_dots(cpu, g);
         return OK;
     }
-    return g->dtype_ab == BF16 && cpu->isa < CPU_AVX512 ? multiply_widened(cpu, g) : multiply(cpu, g);
+    return cpu_gemm_dnnl(cpu, g);
 }

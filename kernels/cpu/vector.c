@@ -197,27 +197,14 @@ static int list_parts(const struct attention_args *a, enum attention_pass pass, 
     return n_parts;
 }
 
-/* Memory kept from call to call. */
-static int reserve(struct kept *kept, size_t n_bytes)
-{
-    if (n_bytes <= kept->n_bytes)
-        return OK;
-    free(kept->memory);
-    kept->n_bytes = 0;
-    kept->memory = aligned_alloc(64, (n_bytes + 63) / 64 * 64);
-    CHECK(kept->memory, "out of memory in attention");
-    kept->n_bytes = n_bytes;
-    return OK;
-}
-
 static int run_attention(struct stream *stream, const struct attention_args *a, enum attention_pass pass)
 {
     struct cpu *cpu = cpu_of(stream);
     int n_threads = pool_threads(cpu->pool);
     struct attention_work w = {.ops = cpu->vector, .args = a, .pass = pass, .scratch_floats = (cpu->vector->attention_scratch(a) + 15) / 16 * 16};
     size_t most_parts = (size_t)(a->n_runs + a->n_key_runs + a->rows / TILE_Q + a->key_rows / TILE_K);
-    TRY(reserve(&cpu->scratch, (size_t)(w.scratch_floats * n_threads) * sizeof(float)));
-    TRY(reserve(&cpu->parts, most_parts * sizeof *w.part));
+    TRY(cpu_keep(&cpu->scratch, (size_t)(w.scratch_floats * n_threads) * sizeof(float)));
+    TRY(cpu_keep(&cpu->parts, most_parts * sizeof *w.part));
     w.scratch = cpu->scratch.memory;
     w.n_parts = list_parts(a, pass, n_threads, cpu->parts.memory);
     w.part = cpu->parts.memory;

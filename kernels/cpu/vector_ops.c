@@ -308,9 +308,40 @@ static double norm_squared(const float *x, int64_t n)
     return total;
 }
 
+/* ---- sampling -------------------------------------------------------------------------------------------------------------------------------- */
+
+static void block_max(const float *x, int64_t n, float *max)
+{
+    for (int64_t from = 0; from < n; from += SAMPLE_BLOCK) {
+        int64_t i = from, end = from + SAMPLE_BLOCK < n ? from + SAMPLE_BLOCK : n;
+        vec most = vec_set(-INFINITY);
+        FOR_VECTORS(i, end)
+            most = vec_max(vec_load(x + i), most);
+        float largest = vec_largest(most);
+        for (; i < end; i++)
+            largest = x[i] > largest ? x[i] : largest;
+        max[from / SAMPLE_BLOCK] = largest;
+    }
+}
+
+static void block_exp_sum(const float *x, int64_t n, float most, float scale, double *sum)
+{
+    for (int64_t from = 0; from < n; from += SAMPLE_BLOCK) {
+        int64_t i = from, end = from + SAMPLE_BLOCK < n ? from + SAMPLE_BLOCK : n;
+        vec partial = vec_set(0.0f);
+        FOR_VECTORS(i, end)
+            partial = vec_add(partial, vec_exp(vec_mul(vec_sub(vec_load(x + i), vec_set(most)), vec_set(scale))));
+        double total = (double)vec_sum(partial);
+        for (; i < end; i++)
+            total += (double)one_exp((x[i] - most) * scale);
+        sum[from / SAMPLE_BLOCK] = total;
+    }
+}
+
 const struct vector_ops VECTOR_OPS = {
     .gemm_strip = gemm_strip, .rmsnorm_forward = rmsnorm_forward, .rmsnorm_backward = rmsnorm_backward, .rmsnorm_dweight = rmsnorm_dweight, .rope = rope, .swiglu_forward = swiglu_forward,
     .swiglu_backward = swiglu_backward, .add = add, .cast = cast, .cross_entropy_max = cross_entropy_max, .cross_entropy_sum = cross_entropy_sum,
-    .cross_entropy_backward = cross_entropy_backward, .adamw = adamw, .norm_squared = norm_squared, .attention_forward = attention_forward,
+    .cross_entropy_backward = cross_entropy_backward, .adamw = adamw, .norm_squared = norm_squared, .block_max = block_max,
+    .block_exp_sum = block_exp_sum, .attention_forward = attention_forward,
     .attention_backward_q = attention_backward_q, .attention_backward_k = attention_backward_k, .attention_scratch = attention_scratch,
 };

@@ -24,6 +24,8 @@ struct vector_ops {
     void (*cross_entropy_backward)(const struct cross_entropy_args *, int64_t first_row, int64_t rows);
     void (*adamw)(const struct adamw_args *, int64_t first, int64_t n);
     double (*norm_squared)(const float *x, int64_t n);
+    void (*block_max)(const float *x, int64_t n, float *max);                                                    /* the largest of each SAMPLE_BLOCK elements */
+    void (*block_exp_sum)(const float *x, int64_t n, float most, float scale, double *sum);                      /* sum of exp((x - most) * scale) of each */
     void (*attention_forward)(const struct attention_args *, const struct attention_part *, int kv_head, float *scratch);
     void (*attention_backward_q)(const struct attention_args *, const struct attention_part *, int kv_head, float *scratch);
     void (*attention_backward_k)(const struct attention_args *, const struct attention_part *, int kv_head, float *scratch);
@@ -34,6 +36,9 @@ extern const struct vector_ops vector_ops_scalar, vector_ops_avx2, vector_ops_av
 
 /* Rows of queries, and keys, of one attention tile. */
 enum { TILE_Q = 32, TILE_K = 64 };
+
+/* Columns of a block of sampling. */
+enum { SAMPLE_BLOCK = 64 };
 
 /* Rows and columns of a strip of a matrix product by dot products. */
 enum { STRIP_ROWS = 64, STRIP_COLS = 64 };

@@ -1,6 +1,9 @@
 /* bench_kernels: how fast are the CPU's kernels? Prints GFLOP/s of products and attention and GB/s of the vector operations, best of a few runs each.
  *
- *   bench_kernels [THREADS [ISA [PRODUCT]]]       defaults: 2 auto, everything; PRODUCT: that matrix product alone, as "1024^3"
+ *   bench_kernels [THREADS [ISA [PRODUCT]]]       defaults: 2 auto, everything; PRODUCT: that matrix product alone, as "1024^3", or "generation"
+ *
+ * Generation: products of few rows beside oneDNN's, with weights that are not in the cache (GB/s are of weights), decoding attention (GB/s are of keys and values, each counted
+ * once), sampling (GB/s are of logits).
  *
  * Shapes are SmolLM2-135M's (hidden 576, inner 1536, 9 query and 3 key/value heads of 64, vocabulary 49,152) with T = 1,600 tokens. A product of m x n x k is
  * 2 m n k operations; attention is 4 D per pair of a query row and a key it sees and head forward, 10 D backward (what a pass recomputes is not counted).
@@ -11,6 +14,7 @@
 #include <time.h>
 
 #include "base/status.h"
+#include "kernels/cpu/cpu.h"
 #include "kernels/kernels.h"
 #include "tests/tools/random_values.h"
 
@@ -73,6 +77,13 @@ static void report(const char *name, enum dtype dtype, double amount, const char
     fflush(stdout);
 }
 
+/* The same with the bytes that must be read. */
+static void report_with_bytes(const char *name, enum dtype dtype, double operations, double bytes, double seconds)
+{
+    printf("%-44s %-8s %9.1f %-8s %9.3f ms %9.1f GB/s\n", name, dtype_name(dtype), operations / seconds / 1e9, "GFLOP/s", seconds * 1e3, bytes / seconds / 1e9);
+    fflush(stdout);
+}
+
 /* ---- products -------------------------------------------------------------------------------------------------------------------------------- */
 
 #define CALL(name) static int call_##name(struct stream *s, const void *args) { return s->device->kernels->name(s, args); }
@@ -92,6 +103,7 @@ CALL(cross_entropy_sum)
 CALL(cross_entropy_backward)
 CALL(adamw)
 CALL(norm_squared)
+CALL(sample)
 
 struct product { const char *what; int64_t m, n, k; bool trans_a, trans_b, accumulate, wide; };
 
@@ -123,6 +135,52 @@ static void bench_product(struct bench *b, const struct product *p, enum dtype d
     snprintf(name, sizeof name, "%s [%lld x %lld x %lld]", p->what, (long long)p->m, (long long)p->n, (long long)p->k);
     report(name, dtype, 2.0 * (double)(p->m * p->n * p->k), "GFLOP/s", fastest(b, call_gemm, &a));
     drop(b, x, 3);
+}
+
+/* ---- products of few rows -------------------------------------------------------------------------------------------------------------------- */
+
+/* One product after the other with `copies` matrices of weights: what a token's way through the layers does. */
+struct few_rows { struct gemm_args a; int copies; int (*multiply)(struct cpu *, const struct gemm_args *); };
+
+static int multiply_dots(struct cpu *cpu, const struct gemm_args *a)
+{
+    cpu_gemm_dots(cpu, a);
+    return OK;
+}
+
+static int call_few_rows(struct stream *s, const void *args)
+{
+    const struct few_rows *f = args;
+    for (int i = 0; i < f->copies; i++) {
+        struct gemm_args a = f->a;
+        a.b = dtype_at_const(a.b, a.dtype_ab, i * a.n * a.k);
+        TRY(f->multiply(cpu_of(s), &a));
+    }
+    return OK;
+}
+
+static void bench_few_rows(struct bench *b, int64_t n, int64_t k, enum dtype dtype)
+{
+    enum { WEIGHTS = 1 << 26 };
+    int copies = (int)(WEIGHTS / (n * k)) + 1;
+    struct array x[] = {draw(b, 64 * k, dtype), draw(b, copies * n * k, dtype), draw(b, 64 * n, dtype)};
+    for (int64_t m = 1; m <= 64; m *= 8)
+        for (int dots = 0; dots < 2; dots++) {
+            struct few_rows f = {.a = {.m = m, .n = n, .k = k, .trans_b = true, .a = x[0].memory, .b = x[1].memory, .c = x[2].memory, .lda = k, .ldb = k, .ldc = n, .dtype_ab = dtype,
+                                       .dtype_c = dtype}, .copies = copies, .multiply = dots ? multiply_dots : cpu_gemm_dnnl};
+            char name[96];
+            double seconds = fastest(b, call_few_rows, &f) / copies;
+            snprintf(name, sizeof name, "few rows, %s [%lld x %lld x %lld]", dots ? "dot products" : "oneDNN", (long long)m, (long long)n, (long long)k);
+            report_with_bytes(name, dtype, 2.0 * (double)(m * n * k), (double)(n * k) * (double)dtype_bytes(dtype), seconds);
+        }
+    drop(b, x, 3);
+}
+
+static void bench_generation_products(struct bench *b, enum dtype dtype)
+{
+    static const int64_t shapes[][2] = {{HIDDEN, HIDDEN}, {INNER, HIDDEN}, {HIDDEN, INNER}, {VOCABULARY, HIDDEN}, {4096, 4096}, {14336, 4096}, {4096, 14336}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        bench_few_rows(b, shapes[i][0], shapes[i][1], dtype);
 }
 
 /* ---- attention ------------------------------------------------------------------------------------------------------------------------------- */
@@ -166,6 +224,63 @@ static void bench_attentions(struct bench *b, enum dtype dtype)
 {
     bench_attention(b, "one path", (struct attention_args){.dtype = dtype, .runs = runs_path, .n_runs = 1, .ranges = ranges_path, .key_runs = keys_path, .n_key_runs = 1});
     bench_attention(b, "a tree", (struct attention_args){.dtype = dtype, .runs = runs_tree, .n_runs = 6, .ranges = ranges_tree, .key_runs = keys_tree, .n_key_runs = 6});
+}
+
+/* n_prompts prompts with `branches` under each, all asked for their next token. Keys lie in pages that follow each other only by chance. */
+static void bench_decode(struct bench *b, const char *what, int n_prompts, int prompt, int branches, int own, enum dtype dtype)
+{
+    enum { MOST_RUNS = 64, MOST_RANGES = 2048 };
+    static struct attention_run run[MOST_RUNS];
+    static struct attention_range range[MOST_RANGES];
+    int n_runs = n_prompts * branches, n_ranges = 0, page = 0, pages = (prompt + ATTENTION_PAGE - 1) / ATTENTION_PAGE;
+    for (int p = 0; p < n_prompts; p++, page += pages)
+        for (int i = 0; i < branches; i++) {
+            int r = p * branches + i, first = n_ranges, at = n_prompts * pages + r * ((own + ATTENTION_PAGE - 1) / ATTENTION_PAGE);
+            for (int k = 0; k < prompt; k += ATTENTION_PAGE)
+                range[n_ranges++] = (struct attention_range){2 * (page * ATTENTION_PAGE + k), prompt - k < ATTENTION_PAGE ? prompt - k : ATTENTION_PAGE};
+            for (int k = 0; k < own; k += ATTENTION_PAGE)
+                range[n_ranges++] = (struct attention_range){2 * (at * ATTENTION_PAGE + k), own - k < ATTENTION_PAGE ? own - k : ATTENTION_PAGE};
+            run[r] = (struct attention_run){r, 1, first, n_ranges - first};
+        }
+    int64_t slots = 2 * (n_prompts * pages + n_runs * ((own + ATTENTION_PAGE - 1) / ATTENTION_PAGE)) * ATTENTION_PAGE, kv = KV_HEADS * DIM, q = HEADS * DIM * n_runs;
+    struct array x[] = {draw(b, q, dtype), draw(b, slots * kv, dtype), draw(b, slots * kv, dtype), draw(b, q, dtype), draw(b, n_runs * HEADS, F32)};
+    struct attention_args a = {.rows = n_runs, .key_rows = slots, .heads = HEADS, .kv_heads = KV_HEADS, .dim = DIM, .scale = 0.125f, .dtype = dtype, .q_THD = x[0].memory,
+                               .k_SGD = x[1].memory, .v_SGD = x[2].memory, .o_THD = x[3].memory, .lse_HT = x[4].memory, .runs = run, .n_runs = n_runs, .ranges = range};
+    char name[96];
+    double seconds = fastest(b, call_attention_forward, &a);
+    snprintf(name, sizeof name, "decoding, %s", what);
+    report_with_bytes(name, dtype, 4.0 * DIM * pairs_seen(&a), 2.0 * (double)((n_prompts * prompt + n_runs * own) * kv) * (double)dtype_bytes(dtype), seconds);
+    drop(b, x, 5);
+}
+
+/* ---- sampling -------------------------------------------------------------------------------------------------------------------------------- */
+
+static void bench_sample(struct bench *b, const char *what, int64_t cols, struct sample_rule rule)
+{
+    enum { ROWS = 8 };
+    struct sample_rule rules[ROWS];
+    int64_t first[] = {0, cols};
+    uint32_t token[ROWS];
+    struct array x[] = {draw(b, ROWS * cols, F32)};
+    float *logits = x[0].memory;
+    for (int64_t i = 0; i < ROWS * cols; i++)           /* some tokens stand out, as in a text */
+        logits[i] = 2.0f * logits[i] + (random_int(&b->random, 0, 2000) == 0 ? 14.0f : 0.0f);
+    for (int r = 0; r < ROWS; r++)
+        rules[r] = rule, rules[r].banned = -1, rules[r].uniform = (float)r / ROWS;
+    struct sample_args a = {.rows = ROWS, .parts = 1, .part_first = first, .part_stride = cols, .logits = logits, .rule = rules, .token = token};
+    char name[96];
+    snprintf(name, sizeof name, "sample, %s [%d x %lld]", what, ROWS, (long long)cols);
+    report(name, F32, 4.0 * (double)(ROWS * cols), "GB/s", fastest(b, call_sample, &a));
+    drop(b, x, 1);
+}
+
+static void bench_samples(struct bench *b, int64_t cols)
+{
+    bench_sample(b, "greedy", cols, (struct sample_rule){.temperature = 0.0f, .top_p = 1.0f});
+    bench_sample(b, "temperature 1", cols, (struct sample_rule){.temperature = 1.0f, .top_p = 1.0f});
+    bench_sample(b, "top_k 50", cols, (struct sample_rule){.temperature = 1.0f, .top_p = 1.0f, .top_k = 50});
+    bench_sample(b, "top_p 0.95", cols, (struct sample_rule){.temperature = 1.0f, .top_p = 0.95f});
+    bench_sample(b, "min_p 0.05", cols, (struct sample_rule){.temperature = 1.0f, .top_p = 1.0f, .min_p = 0.05f});
 }
 
 /* ---- vectors: bytes that must move ----------------------------------------------------------------------------------------------------------- */
@@ -247,6 +362,17 @@ static void bench_optimizer(struct bench *b, enum dtype dtype)
     drop(b, x, 5);
 }
 
+static void bench_generation(struct bench *b, enum dtype dtype)
+{
+    bench_generation_products(b, dtype);
+    bench_decode(b, "8 branches of 100 under 500", 1, 500, 8, 100, dtype);
+    bench_decode(b, "64 sequences of 300", 64, 0, 1, 300, dtype);
+    if (dtype == F32) {
+        bench_samples(b, VOCABULARY);
+        bench_samples(b, 128256);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct device_options options = {.n_threads = argc > 1 ? atoi(argv[1]) : 2, .isa = argc > 2 ? argv[2] : "auto"};
@@ -258,6 +384,8 @@ int main(int argc, char **argv)
         for (size_t i = 0; i < sizeof products / sizeof *products; i++)
             if (argc < 4 || strcmp(argv[3], products[i].what) == 0)
                 bench_product(&b, &products[i], (enum dtype)dtype);
+        if (argc < 4 || strcmp(argv[3], "generation") == 0)
+            bench_generation(&b, (enum dtype)dtype);
         if (argc > 3)
             continue;
         bench_attentions(&b, (enum dtype)dtype);

@@ -95,6 +95,32 @@ static void scatter_is_the_backward_of_gather_and_adds(void **state)
     assert_memory_equal(y, before, sizeof y);
 }
 
+static void scattered_rows_are_copies_and_a_negative_index_is_skipped(void **state)
+{
+    (void)state;
+    float x[3 * COLS], y[ELEMS], wanted[ELEMS];
+    struct random random = {5};
+    random_fill(&random, x, 3 * COLS, 1.0, F32), random_fill(&random, y, ELEMS, 1.0, F32);
+    memcpy(wanted, y, sizeof y);
+    const int32_t index[3] = {5, -1, 2};
+    struct rows_args args = {.n_index = 3, .cols = COLS, .index = index, .x = x, .y = y};
+    assert_int_equal(kernels_ref.scatter_rows(NULL, &args), OK);
+    memcpy(wanted + 5 * COLS, x, COLS * sizeof *x), memcpy(wanted + 2 * COLS, x + 2 * COLS, COLS * sizeof *x);
+    assert_memory_equal(y, wanted, sizeof y);
+}
+
+static void gather_takes_back_what_scatter_put_in_bf16(void **state)
+{
+    (void)state;
+    bf16 x[2 * COLS] = {1, 2, 3, 4, 5, 6}, store[ELEMS] = {0}, back[2 * COLS];
+    const int32_t index[2] = {6, 1};
+    struct rows_args put = {.n_index = 2, .cols = COLS, .dtype = BF16, .index = index, .x = x, .y = store}, get = {.n_index = 2, .cols = COLS, .dtype = BF16, .index = index, .x = store, .y = back};
+    assert_int_equal(kernels_ref.scatter_rows(NULL, &put), OK);
+    assert_int_equal(kernels_ref.gather_rows(NULL, &get), OK);
+    for (int i = 0; i < 2 * COLS; i++)
+        assert_float_equal(bf16_to_f32(back[i]), bf16_to_f32(x[i]), 0.0f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -102,6 +128,8 @@ int main(void)
         cmocka_unit_test(parts_of_the_vocabulary_add_up_to_the_whole),
         cmocka_unit_test(a_gathered_row_is_a_copy_and_a_negative_index_gives_zeros),
         cmocka_unit_test(scatter_is_the_backward_of_gather_and_adds),
+        cmocka_unit_test(scattered_rows_are_copies_and_a_negative_index_is_skipped),
+        cmocka_unit_test(gather_takes_back_what_scatter_put_in_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
