@@ -2,13 +2,19 @@
 # bench.sh cpu [float32] [bf16] [io]: how fast, and how much memory, beside PyTorch, fread and dd, each row a ratio measured side by side in one run (all parts where none is named).
 #   float32, bf16   the training step against PyTorch at its best: 15 to 20 minutes each on 2 idle cores, and 20 GB of memory, which PyTorch needs
 #   io              pairs delivered against fread, a checkpoint against dd: 2 minutes
-# The table goes to tests/bench/results/cpu.txt; parts not named keep their last rows. A missed target is said, and is no failure: figures of a busy machine mean nothing.
+# bench.sh generate: SmolLM2's generation beside transformers and llama.cpp, which ci/llama.sh compiles the first time: half an hour.
+# The table goes to tests/bench/results/cpu.txt or generate.txt; parts not named keep their last rows. A missed target is said, and is no failure: figures of a busy machine mean nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-[ "${1:-}" = cpu ] || { echo "bench.sh cpu [float32] [bf16] [io]" >&2; exit 2; }
+table=${1:-}
+case $table in
+cpu) parts=(float32 bf16 io) targets=(critic-rm tiny_folder bench_kernels bench_io) ;;
+generate) parts=(generate) targets=(bench_generate) ;;
+*) echo "bench.sh cpu [float32] [bf16] [io], or bench.sh generate" >&2; exit 2 ;;
+esac
 shift
-[ $# -gt 0 ] || set -- float32 bf16 io
+[ $# -gt 0 ] || set -- "${parts[@]}"
 results=tests/bench/results
 build=${BUILD:-build/release}
 mkdir -p "$results" build
@@ -16,7 +22,7 @@ mkdir -p "$results" build
 if [ -z "${BUILD:-}" ]; then
     bash ci/install.sh
     cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release >build/bench.log 2>&1 || { cat build/bench.log; exit 1; }
-    cmake --build "$build" --target critic-rm tiny_folder bench_kernels bench_io >>build/bench.log 2>&1 || { tail -n 60 build/bench.log; exit 1; }
+    cmake --build "$build" --target "${targets[@]}" >>build/bench.log 2>&1 || { tail -n 60 build/bench.log; exit 1; }
 fi
 
 step() {
@@ -39,17 +45,24 @@ checkpoint 0.7"
     rmdir "$folder"
 }
 
+generate() {
+    bash ci/python.sh
+    bash ci/smollm2.sh >/dev/null
+    bash ci/llama.sh
+    .venv/bin/python tests/bench/bench_generate.py --program "$build/bench_generate" --model models/smollm2-135m-instruct --llama-python .venv-llama/bin/python
+}
+
 for part in "$@"; do
-    case $part in
-    float32 | bf16) measure=(step "$part") ;;
-    io) measure=(io) ;;
-    *) echo "bench.sh: there is no part '$part'" >&2; exit 2 ;;
+    case $table.$part in
+    cpu.float32 | cpu.bf16) measure=(step "$part") ;;
+    cpu.io | generate.generate) measure=("$part") ;;
+    *) echo "bench.sh $table: there is no part '$part'" >&2; exit 2 ;;
     esac
     date -u +"measured %F" >"build/bench.$part.tmp"
     "${measure[@]}" >>"build/bench.$part.tmp"
     mv "build/bench.$part.tmp" "build/bench.$part.txt"
 done
 {
-    echo "ci/bench.sh cpu; $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
-    for part in float32 bf16 io; do [ ! -f "build/bench.$part.txt" ] || { echo; cat "build/bench.$part.txt"; }; done
-} | tee "$results/cpu.txt"
+    echo "ci/bench.sh $table; $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)"
+    for part in "${parts[@]}"; do [ ! -f "build/bench.$part.txt" ] || { echo; cat "build/bench.$part.txt"; }; done
+} | tee "$results/$table.txt"
