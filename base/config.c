@@ -17,7 +17,9 @@
 
 static const struct option options[] = {
     TEXT(run, dir, PLACE, "run", "folder of the run: config, metrics, checkpoints; a run that is there is resumed"),
-    INT(run, seed, NUMBERS | GENERATES, "1", 0, 9e15, "seed of every random number (order, pairing, initialisation)"),
+    INT(run, seed, NUMBERS | GENERATES, "1", 0, 9e15, "seed of every random number (order, pairing, initialisation, sampling)"),
+    INT(run, rounds, PLACE, "1", 1, 100, "pipeline: times that critiques are written anew by the model just trained, and trained on again"),
+    BOOL(run, regenerate_before_last_epoch, PLACE, "false", "pipeline: E-1 epochs critique-only, new critiques and D_sub by that model, then the last epoch from its weights"),
 
     CHOICE(device, kind, PLACE, "cpu", "cpu", "backend"),
     CHOICE(device, dtype, NUMBERS | GENERATES, "float32", "float32|bf16", "type of weights and activations; sums, masters and moments are float32"),
@@ -39,6 +41,9 @@ static const struct option options[] = {
     TEXT(reward, token, NUMBERS | GENERATES, "", "token at which the reward is read; empty: the default of the template's family"),
 
     TEXT(data, train, PLACE, "", "training set: D_sub folder, or a file of preferences (reward-only) or conversations (critique-only)"),
+    TEXT(data, pairs, PLACE, "", "pipeline: file of preferences that it begins with"),
+    TEXT(data, benchmark, PLACE, "", "pipeline: benchmark that it ends with (see evaluate); empty: none"),
+    TEXT(data, benchmark_file, PLACE, "", "pipeline: the benchmark's file"),
     TEXT(data, eval, PLACE, "", "held-out set, of the same kinds"),
     INT(data, eval_last, NUMBERS, "0", 0, 1e9, "hold out the last n pairs of the training set instead"),
     NUMBER(data, fraction, NUMBERS, "1", 0, 1, "part of the training pairs to use; fractions are nested"),
@@ -52,12 +57,15 @@ static const struct option options[] = {
     TEXT(data, judge_prompt, GENERATES, "", "file of the judge instruction; empty: the built-in one"),
     TEXT(data, summarise_prompt, GENERATES, "", "file of the summarise instruction; empty: the built-in one"),
     TEXT(data, rank_prompt, GENERATES, "", "file of the rank instruction; empty: the built-in one"),
+    TEXT(data, verdict_prompt, GENERATES, "", "file of the verdict instruction (evaluate criticbench); empty: the built-in one"),
+    TEXT(data, correct_prompt, GENERATES, "", "file of the correct instruction (evaluate criticbench); empty: the built-in one"),
     BOOL(data, share_prefix, PLACE, "true", "compute shared prompts and responses once; false copies them into every path"),
     INT(data, pairs_per_shard, PLACE, "4096", 1, 1e9, "pairs in one shard file"),
 
-    INT(generate, candidates, GENERATES, "10", 1, 1000, "N: critiques sampled per response by critique"),
+    INT(generate, candidates, GENERATES, "10", 1, 1000, "N: critiques with a score sampled per response by critique, sample and evaluate --judge"),
     INT(generate, samples, GENERATES, "1", 1, 1000, "m: critiques sampled per response by score and evaluate; the reward is their mean"),
     INT(generate, responses, GENERATES, "4", 1, 1000, "responses sampled per prompt by sample"),
+    INT(generate, max_response_tokens, GENERATES, "1024", 1, 1e7, "most tokens of a response that sample draws, and of an answer that evaluate criticbench has corrected"),
     NUMBER(generate, temperature, GENERATES, "1", 0, 100, "of candidates, summaries and responses; 0: greedy"),
     NUMBER(generate, score_temperature, GENERATES, "0.7", 0, 100, "of the critiques of score and evaluate where samples is above 1; a single one is greedy"),
     NUMBER(generate, top_p, GENERATES, "1", 0, 1, "sample from the smallest set of tokens that has this much of the probability; 1: from all"),
@@ -66,12 +74,13 @@ static const struct option options[] = {
     TEXT(generate, stop, GENERATES, "", "texts that end a generation and are cut off, parted by |"),
     BOOL(generate, force_score, GENERATES, "false", "begin the score's line for the judge and let only 1..10 follow, for weak judges"),
     BOOL(generate, keep_score_text, GENERATES, "false", "leave the judge's score line in the critique: the reward head can read the answer there"),
-    NUMBER(generate, min_scored, GENERATES, "0.5", 0, 1, "part of the candidates of each response that must have a score"),
+    NUMBER(generate, min_scored, GENERATES, "0.5", 0, 1, "part of the candidates of each response that must have a score, in refine and sample"),
     CHOICE(generate, refine, GENERATES, "rank", "rank|summarise|none", "how K critiques are made of the candidates"),
     NUMBER(generate, margin, GENERATES, "1", 0, 9, "sample makes a pair where the judge's mean scores of two responses differ by more"),
+    BOOL(generate, any_template, GENERATES, "false", "score also with another chat template or critique instruction than the model was trained with"),
     INT(generate, kv_memory_mb, PLACE, "1024", 1, 1e7, "memory of the key/value cache of one rank, in MiB; it bounds how many sequences run at once"),
     INT(generate, batch_tokens, PLACE, "512", 16, 1e6, "most token rows of one pass: sequences at work and prompts being read"),
-    INT(generate, records_per_part, PLACE, "32", 1, 1e6, "records in one part file of critique and refine: what a killed job may have to do again"),
+    INT(generate, records_per_part, PLACE, "32", 1, 1e6, "records in one part file of critique and refine, and prompts of a rank between two writes of sample: what a killed job may have to do again"),
 
     CHOICE(objective, mode, NUMBERS, "critic-rm", "critic-rm|reward-only|critique-only|joint", "what is learnt"),
     CHOICE(objective, pairing, NUMBERS, "zip", "zip|sample|cross", "which critiques of the two responses are compared"),

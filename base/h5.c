@@ -148,20 +148,33 @@ static int file_close(struct h5_file *file)
     return status;
 }
 
+/* Of the root, a group or a dataset: no times of day in the file, so that equal contents are equal bytes. */
+static hid_t timeless(hid_t class)
+{
+    hid_t list = H5Pcreate(class);
+    if (list >= 0 && H5Pset_obj_track_times(list, false) < 0) {
+        H5Pclose(list);
+        return H5I_INVALID_HID;
+    }
+    return list;
+}
+
 static int create(const char *path, struct h5_file **out)
 {
     int status = OK;
     struct h5_file *file = NULL;
-    hid_t access = access_list();
+    hid_t access = access_list(), creation = timeless(H5P_FILE_CREATE);
     TRY_DONE(file_make(path, &file));
     file->writing = true;
-    file->id = access < 0 ? H5I_INVALID_HID : H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    file->id = access < 0 || creation < 0 ? H5I_INVALID_HID : H5Fcreate(path, H5F_ACC_TRUNC, creation, access);
     H5_CHECK_DONE(file->id >= 0, file, "create", "the file");
     *out = file;
     file = NULL;
 done:
     if (access >= 0)
         H5Pclose(access);
+    if (creation >= 0)
+        H5Pclose(creation);
     if (file)
         file_close(file);
     return status;
@@ -277,23 +290,44 @@ static int remember(struct h5_file *file, const char *name, hid_t id, enum h5_ty
 static hid_t creation_list(enum h5_type type)
 {
     hsize_t chunk = H5_CHUNK_BYTES / h5_type_bytes(type);
-    hid_t list = H5Pcreate(H5P_DATASET_CREATE);
-    if (list >= 0 && (H5Pset_chunk(list, 1, &chunk) < 0 || H5Pset_fletcher32(list) < 0 || H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0 ||
-                      H5Pset_obj_track_times(list, false) < 0)) {
+    hid_t list = timeless(H5P_DATASET_CREATE);
+    if (list >= 0 && (H5Pset_chunk(list, 1, &chunk) < 0 || H5Pset_fletcher32(list) < 0 || H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) < 0)) {
         H5Pclose(list);
         return H5I_INVALID_HID;
     }
     return list;
 }
 
+/* The groups in front of the dataset's own name. */
+static int groups_create(struct h5_file *file, const char *name)
+{
+    int status = OK;
+    char part[256];
+    hid_t creation = timeless(H5P_GROUP_CREATE), id = H5I_INVALID_HID;
+    H5_CHECK_DONE(creation >= 0, file, "create the groups of", name);
+    for (const char *slash = strchr(name + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(part, sizeof part, "%.*s", (int)(slash - name), name);
+        if (H5Lexists(file->id, part, H5P_DEFAULT) > 0)
+            continue;
+        id = H5Gcreate2(file->id, part, H5P_DEFAULT, creation, H5P_DEFAULT);
+        H5_CHECK_DONE(id >= 0, file, "create the groups of", name);
+        H5Gclose(id);
+    }
+done:
+    if (creation >= 0)
+        H5Pclose(creation);
+    return status;
+}
+
 static int dataset_create(struct h5_file *file, const char *name, enum h5_type type)
 {
     int status = OK;
     hsize_t none = 0, unlimited = H5S_UNLIMITED;
-    hid_t id = H5I_INVALID_HID, space = H5Screate_simple(1, &none, &unlimited), creation = creation_list(type), link = H5Pcreate(H5P_LINK_CREATE);
+    hid_t id = H5I_INVALID_HID, space = H5Screate_simple(1, &none, &unlimited), creation = creation_list(type);
     CHECK_DONE(file->writing, "%s: dataset %s cannot be made, the file is open for reading", file->path, name);
-    H5_CHECK_DONE(space >= 0 && creation >= 0 && link >= 0 && H5Pset_create_intermediate_group(link, 1) >= 0, file, "create dataset", name);
-    id = H5Dcreate2(file->id, name, h5_file_type(type), space, link, creation, H5P_DEFAULT);
+    TRY_DONE(groups_create(file, name));
+    H5_CHECK_DONE(space >= 0 && creation >= 0, file, "create dataset", name);
+    id = H5Dcreate2(file->id, name, h5_file_type(type), space, H5P_DEFAULT, creation, H5P_DEFAULT);
     H5_CHECK_DONE(id >= 0, file, "create dataset", name);
     TRY_DONE(remember(file, name, id, type, 0));
 done:
@@ -301,8 +335,6 @@ done:
         H5Sclose(space);
     if (creation >= 0)
         H5Pclose(creation);
-    if (link >= 0)
-        H5Pclose(link);
     return status;
 }
 

@@ -1,15 +1,43 @@
 /* json: see json.h. */
 #include "base/json.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "base/file.h"
 #include "base/status.h"
 
+static json_t *whole_number(json_t *value)
+{
+    double x = json_real_value(value);
+    return json_is_real(value) && floor(x) == x && fabs(x) <= 0x1p53 ? json_integer((json_int_t)x) : NULL;
+}
+
+/* Members that were read as reals and are whole numbers of at most 53 bits become integers again. The parser bounds the depth. */
+static void restore_integers(json_t *value)
+{
+    json_t *whole;
+    for (void *at = json_object_iter(value); at; at = json_object_iter_next(value, at)) {
+        restore_integers(json_object_iter_value(at));
+        if ((whole = whole_number(json_object_iter_value(at))))
+            json_object_iter_set_new(value, at, whole);
+    }
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        restore_integers(json_array_get(value, i));
+        if ((whole = whole_number(json_array_get(value, i))))
+            json_array_set_new(value, i, whole);
+    }
+}
+
+/* transformers writes int(1e30) for "no limit" into tokenizer_config.json: 31 digits, which jansson refuses as an integer. */
 int json_parse(const char *text, size_t n_bytes, const char *where, json_t **out)
 {
     json_error_t error;
     *out = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES, &error);
+    if (!*out && json_error_code(&error) == json_error_numeric_overflow) {
+        *out = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
+        restore_integers(*out);
+    }
     CHECK(*out, "%s: not valid JSON: %s (line %d, column %d)", where, error.text, error.line, error.column);
     return OK;
 }

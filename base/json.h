@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* New reference, the caller json_decref's. Duplicate keys are refused. */
+/* New reference, the caller json_decref's. Duplicate keys are refused. In a text that holds an integer beyond 64 bits that one, and what else 53 bits do not hold, is a real. */
 int json_parse(const char *text, size_t n_bytes, const char *where, json_t **out);
 int json_parse_file(const char *path, json_t **out);
 

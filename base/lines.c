@@ -150,13 +150,14 @@ int lines_next(struct lines *l, const char **line, size_t *n_bytes, int64_t *lin
     size_t end;
     *line = NULL;
     *n_bytes = 0;
+    *line_number = 0;
     TRY(find_end(l, &end));
     if (l->next == end && end == l->filled)
         return OK;
     char *text = l->buffer + l->next;
     size_t n = end - l->next;
     l->next = end < l->filled ? end + 1 : end;
-    l->number++;
+    *line_number = ++l->number;
     if (n > 0 && text[n - 1] == '\r')
         n--;
     text[n] = 0;
@@ -167,7 +168,6 @@ int lines_next(struct lines *l, const char **line, size_t *n_bytes, int64_t *lin
     TRY(check_text(l, text, n));
     *line = text;
     *n_bytes = n;
-    *line_number = l->number;
     return OK;
 }
 

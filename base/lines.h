@@ -18,7 +18,8 @@ void lines_close(struct lines **lines);
 
 /* The next line without its line end (LF or CR LF), with a 0 behind it, valid until the next call; its number counts from 1, empty lines included.
  * A UTF-8 byte order mark at the start of the file is left out. *line is NULL at the end.
- * FAILED, with file and line number, when a line is too long, is not UTF-8 or holds a 0 byte, or the file cannot be read or is a damaged gzip. */
+ * FAILED, with file and line number, when a line is too long, is not UTF-8 or holds a 0 byte, or the file cannot be read or is a damaged gzip.
+ * After a failure with *line_number above 0 only that line is bad: the next call goes on behind it. */
 int lines_next(struct lines *lines, const char **line, size_t *n_bytes, int64_t *line_number);
 
 /* Path (or `where`) of the file, for sentences. */

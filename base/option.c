@@ -188,6 +188,14 @@ int options_set(const struct option_table *table, const char *assignment, void *
     return parse_value(o, equals + 1, "--set", config);
 }
 
+int options_get(const struct option_table *table, const char *name, const void *config, char out[OPTION_TEXT_SIZE])
+{
+    const struct option *o;
+    TRY(find_key(table, name, "config", &o));
+    print_value(o, config, out);
+    return OK;
+}
+
 /* ---- YAML ---------------------------------------------------------------------------------------------------------------------------------- */
 
 struct yaml_reader {

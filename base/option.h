@@ -32,6 +32,8 @@ void options_default(const struct option_table *table, void *config);
 int options_parse_yaml(const struct option_table *table, const char *text, size_t n_bytes, const char *where, void *config);
 /* "section.key=value". */
 int options_set(const struct option_table *table, const char *assignment, void *config);
+/* The value of "section.key" as text. USAGE, with the nearest known key, for an unknown one. */
+int options_get(const struct option_table *table, const char *name, const void *config, char out[OPTION_TEXT_SIZE]);
 void options_help(const struct option_table *table, FILE *out);
 /* Resolved config as YAML; malloc'd. */
 int options_write_yaml(const struct option_table *table, const void *config, char **out);

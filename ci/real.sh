@@ -16,7 +16,7 @@ train() { # train RANKS RUN [set...]: ends with the status of critic-rm
     local n=$1 run=$2 set; shift 2
     local sets=()
     for set in "$@" ${REAL_SETS:-}; do sets+=(--set "$set"); done
-    tests/tools/mpirun.sh "$n" "$program" train --config configs/smollm2-135m.yaml --set run.dir="$runs/$run" --set data.train="$pairs" "${sets[@]}" >>"$runs/$run.log" 2>&1
+    tests/tools/mpirun.sh "$n" "$program" train --config configs/smollm2-135m.yaml --set objective.mode=reward-only --set objective.epochs=1 --set run.dir="$runs/$run" --set data.train="$pairs" "${sets[@]}" >>"$runs/$run.log" 2>&1
 }
 column() { sed -E "s/.*\"$2\":([^,}]*).*/\1/" "$1"; }
 
@@ -50,7 +50,7 @@ epoch() {
     bash ci/python.sh || return 1
     train 1 epoch data.eval_last=512 checkpoint.every=20 checkpoint.keep=1 || { tail -n 20 "$runs/epoch.log" >&2; return 1; }
     [ -f "$runs/torch/heldout.jsonl" ] || .venv/bin/python tests/real/torch_train.py "$runs/epoch" "$runs/torch" >>"$runs/torch.log" 2>&1 || { tail -n 20 "$runs/torch.log" >&2; return 1; }
-    echo "One epoch in bf16 on 1,800 pairs, the last 512 held out: critic-rm train --config configs/smollm2-135m.yaml --set data.train=PAIRS --set data.eval_last=512"
+    echo "One epoch in bf16 on 1,800 pairs, the last 512 held out: critic-rm train --config configs/smollm2-135m.yaml --set objective.mode=reward-only --set objective.epochs=1 --set data.train=PAIRS --set data.eval_last=512"
     echo "Speeds as they came, at different hours and beside other work (ci/bench.sh measures side by side):"
     speed critic-rm "$runs/epoch/metrics.jsonl"
     speed PyTorch "$runs/torch/metrics.jsonl"

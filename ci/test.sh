@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # test.sh: installs what is missing, builds Release and ASan+UBSan, runs the tests of both. Ends non-zero when a test fails, or when a test of real data is
-# skipped although the data is there (CRITIC_RM_TEST_DATA, default ../shared/data). SmolLM2 is fetched when it can be; its tests are skipped, and counted, when not.
+# skipped although the data is there (CRITIC_RM_TEST_DATA, default ../shared/data). SmolLM2 is fetched when it can be; its tests are skipped, and named, when not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,13 +11,20 @@ if bash ci/smollm2.sh; then may_skip='^$'; else
     may_skip=smollm2
 fi
 
+skipped() { # skipped BUILD: programs, and single tests of programs that went on, of its last run
+    grep -E '\*\*\*Skipped' "build/$1.ctest.log" || true
+    grep -aohE '\[  SKIPPED \] [a-z_][^ ]*$' "build/$1/Testing/Temporary/LastTest.log" | sort -u || true
+}
+
 run() {     # run BUILD LABELS [cmake option...]
     local build=$1 labels=$2; shift 2
     echo "== $build"
     cmake -S . -B "build/$build" -G Ninja -DCRITIC_RM_TEST_DATA="$data" "$@" >"build/$build.cmake.log" 2>&1 || { cat "build/$build.cmake.log"; exit 1; }
     cmake --build "build/$build" >"build/$build.log" 2>&1 || { tail -n 60 "build/$build.log"; exit 1; }
     (cd "build/$build" && ctest -L "$labels" --output-on-failure --timeout 600 | tee ../"$build.ctest.log")
-    if [ -d "$data" ] && grep -E '\*\*\*Skipped' "build/$build.ctest.log" | grep -vE "$may_skip"; then
+    skipped "$build"
+    grep -aoh '^not run: .*' "build/$build/Testing/Temporary/LastTest.log" || true
+    if [ -d "$data" ] && skipped "$build" | grep -vE "$may_skip" >/dev/null; then
         echo "the tests above were skipped although $data is there" >&2
         exit 1
     fi

@@ -196,6 +196,7 @@ int comm_host(struct comm *world, struct host_place *out)
         *out = (struct host_place){0, 1, 0, 1};
         return OK;
     }
+    watchdog_enter("split", world->name);
     MPI_Comm_split_type(handle(world), MPI_COMM_TYPE_SHARED, world->rank, MPI_INFO_NULL, &local);
     MPI_Comm_rank(local, &out->rank_on_host);
     MPI_Comm_size(local, &out->ranks_on_host);
@@ -208,6 +209,7 @@ int comm_host(struct comm *world, struct host_place *out)
     }
     MPI_Bcast(numbers, 2, MPI_INT, 0, local);
     MPI_Comm_free(&local);
+    watchdog_leave();
     out->host = numbers[0];
     out->n_hosts = numbers[1];
     return OK;
@@ -221,6 +223,8 @@ int comm_reorder(struct comm *world, int color, int key, const char *name, struc
         (*out)->name = name;
         return OK;
     }
+    watchdog_enter("split", name);
     MPI_Comm_split(handle(world), color, key, &raw);
+    watchdog_leave();
     return wrap(raw, true, name, out);
 }

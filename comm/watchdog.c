@@ -12,7 +12,7 @@
 #include "base/status.h"
 
 static struct {
-    atomic_bool running;
+    atomic_bool running, patient;
     atomic_int_fast64_t since_ns;               /* 0: not waiting */
     _Atomic(const char *) phase, collective, comm_name;
     int seconds, rank;
@@ -45,7 +45,7 @@ static void *look(void *unused)
         nanosleep(&pause, NULL);
         int64_t since = atomic_load(&watch.since_ns);
         double waited_s = since ? (double)(now_ns() - since) * 1e-9 : 0.0;
-        if (waited_s > watch.seconds)
+        if (waited_s > watch.seconds && !atomic_load(&watch.patient))
             expire(waited_s);
     }
     return NULL;
@@ -70,6 +70,8 @@ void watchdog_stop(void)
 }
 
 void watchdog_phase(const char *name) { atomic_store(&watch.phase, name); }
+
+void watchdog_patient(bool patient) { atomic_store(&watch.patient, patient); }
 
 void watchdog_enter(const char *collective, const char *comm_name)
 {

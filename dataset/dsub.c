@@ -6,36 +6,41 @@
 #include <string.h>
 
 #include "base/file.h"
-#include "base/hash.h"
-#include "base/json.h"
 #include "base/status.h"
+#include "dataset/set.h"
 
 /* ---- writing --------------------------------------------------------------------------------------------------------------------------------- */
 
 struct dsub_writer {
     char folder[1024];
+    const struct set_form *form;
     struct shard_meta meta;
     int64_t pairs_per_shard, n_pairs;
     struct shard_writer *shard;
     int n_files;
-    json_t *files;
+    struct set_file *file;      /* n_pairs first; the rest when the number of files is known */
 };
 
-static void part_path(const struct dsub_writer *w, int file, char out[2048]) { snprintf(out, 2048, "%s/dsub-%05d.part", w->folder, file); }
+static void part_path(const struct dsub_writer *w, int file, char out[2048]) { snprintf(out, 2048, "%s/%s-%05d.part", w->folder, w->form->name, file); }
 
-int dsub_writer_create(const char *folder, const struct shard_meta *meta, int64_t pairs_per_shard, struct dsub_writer **out)
+int dsub_writer_create_as(const char *folder, const struct set_form *form, const struct shard_meta *meta, int64_t pairs_per_shard, struct dsub_writer **out)
 {
     CHECK(strlen(folder) < 1000, "the path %s is too long", folder);
-    CHECK(!dsub_is_set(folder), "%s already holds a complete set: choose another folder, or remove it", folder);
+    CHECK(!set_is(folder, form), "%s already holds a complete set: choose another folder, or remove it", folder);
     TRY(dir_make(folder));
     struct dsub_writer *w = calloc(1, sizeof *w);
     CHECK(w, "out of memory while writing %s", folder);
     strcpy(w->folder, folder);
+    w->form = form;
     w->meta = *meta;
     w->pairs_per_shard = pairs_per_shard;
-    w->files = json_array();
     *out = w;
     return OK;
+}
+
+int dsub_writer_create(const char *folder, const struct shard_meta *meta, int64_t pairs_per_shard, struct dsub_writer **out)
+{
+    return dsub_writer_create_as(folder, &set_dsub, meta, pairs_per_shard, out);
 }
 
 static int finish_shard(struct dsub_writer *w)
@@ -44,55 +49,49 @@ static int finish_shard(struct dsub_writer *w)
     int64_t pairs = w->shard ? shard_writer_pairs(w->shard) : 0;
     if (pairs == 0)
         return OK;
+    struct set_file *grown = realloc(w->file, ((size_t)w->n_files + 1) * sizeof *grown);
+    CHECK(grown, "out of memory for the files of %s", w->folder);
+    w->file = grown;
     part_path(w, w->n_files, path);
     TRY(shard_writer_finish(&w->shard, path));
-    json_array_append_new(w->files, json_pack("{s:I}", "pairs", (json_int_t)pairs));
-    w->n_files++;
+    w->file[w->n_files++] = (struct set_file){.n_pairs = pairs};
     return OK;
+}
+
+static int begin_put(struct dsub_writer *w) { return w->shard ? OK : shard_writer_create_as(w->form, &w->meta, &w->shard); }
+
+static int end_put(struct dsub_writer *w)
+{
+    w->n_pairs++;
+    return shard_writer_pairs(w->shard) == w->pairs_per_shard ? finish_shard(w) : OK;
 }
 
 int dsub_writer_put(struct dsub_writer *w, const struct shard_record *record)
 {
-    if (!w->shard)
-        TRY(shard_writer_create(&w->meta, &w->shard));
+    TRY(begin_put(w));
     TRY(shard_writer_put(w->shard, record));
-    w->n_pairs++;
-    return shard_writer_pairs(w->shard) == w->pairs_per_shard ? finish_shard(w) : OK;
+    return end_put(w);
+}
+
+int candidates_writer_put(struct dsub_writer *w, const struct candidate_record *record)
+{
+    TRY(begin_put(w));
+    TRY(candidates_part_put(w->shard, record));
+    return end_put(w);
 }
 
 /* The number of files is known now: final names, sizes and hashes. */
 static int name_files(struct dsub_writer *w)
 {
     for (int i = 0; i < w->n_files; i++) {
-        char from[2048], name[64], to[2048], hex[HASH_HEX_SIZE];
-        uint64_t hash, n_bytes;
-        json_t *entry = json_array_get(w->files, (size_t)i);
+        char from[2048], name[128], to[2048];
         part_path(w, i, from);
-        snprintf(name, sizeof name, "dsub-%05d-of-%05d.h5", i, w->n_files);
+        snprintf(name, sizeof name, "%s-%05d-of-%05d.h5", w->form->name, i, w->n_files);
         TRY(path_join(to, sizeof to, w->folder, name));
         TRY(file_publish(from, to));
-        TRY(hash_file(to, &hash, &n_bytes));
-        hash_to_hex(hash, hex);
-        json_object_set_new(entry, "name", json_string(name));
-        json_object_set_new(entry, "size", json_integer((json_int_t)n_bytes));
-        json_object_set_new(entry, "xxh3", json_string(hex));
+        TRY(set_file_describe(w->folder, name, w->file[i].n_pairs, &w->file[i]));
     }
     return OK;
-}
-
-static int write_list(struct dsub_writer *w)
-{
-    char path[2048];
-    json_t *list = json_pack("{s:s, s:i, s:s, s:s, s:s, s:I, s:O}", "format", "critic-rm D_sub", "version", SHARD_VERSION, "tokenizer", w->meta.tokenizer, "template", w->meta.template,
-                             "model", w->meta.model, "pairs", (json_int_t)w->n_pairs, "files", w->files);
-    char *text = json_dumps(list, JSON_INDENT(1));
-    json_decref(list);
-    CHECK(text, "out of memory while writing %s", w->folder);
-    int status = path_join(path, sizeof path, w->folder, "dsub.json");
-    if (status == OK)
-        status = file_write_atomic(path, text, strlen(text));
-    free(text);
-    return status;
 }
 
 int dsub_writer_finish(struct dsub_writer **out)
@@ -102,7 +101,7 @@ int dsub_writer_finish(struct dsub_writer **out)
     CHECK_DONE(w->n_pairs > 0, "no pair is left for %s: the set would be empty", w->folder);
     TRY_DONE(finish_shard(w));
     TRY_DONE(name_files(w));
-    TRY_DONE(write_list(w));
+    TRY_DONE(set_list_write(w->folder, w->form, &w->meta, w->file, w->n_files));
 done:
     dsub_writer_abandon(out);
     return status;
@@ -114,95 +113,44 @@ void dsub_writer_abandon(struct dsub_writer **out)
     if (!w)
         return;
     shard_writer_abandon(&w->shard);
-    json_decref(w->files);
+    free(w->file);
     free(w);
     *out = NULL;
 }
 
-/* ---- the list -------------------------------------------------------------------------------------------------------------------------------- */
-
-bool dsub_is_set(const char *folder)
-{
-    char path[2048];
-    return snprintf(path, sizeof path, "%s/dsub.json", folder) < (int)sizeof path && file_exists(path);
-}
-
-static int load_list(const char *folder, char path[2048], json_t **out, uint64_t *hash)
-{
-    char *text;
-    size_t n_bytes;
-    TRY(path_join(path, 2048, folder, "dsub.json"));
-    CHECK(file_exists(path), "%s holds no complete set (no dsub.json): run import or refine again", folder);
-    TRY(file_read(path, &text, &n_bytes));
-    *hash = hash_bytes(text, n_bytes, 0);
-    int status = json_parse(text, n_bytes, path, out);
-    free(text);
-    return status;
-}
-
-/* Entry i: file path, pairs, size, hash. */
-struct listed { char path[2048]; int64_t pairs, size; const char *hex; };
-
-static int listed_at(const char *folder, const char *where, json_t *files, size_t i, struct listed *out)
-{
-    const char *name;
-    json_t *entry = json_array_get(files, i);
-    TRY(json_get_text(entry, "name", where, &name));
-    TRY(json_get_text(entry, "xxh3", where, &out->hex));
-    TRY(json_get_int(entry, "pairs", where, 1, (int64_t)1 << 31, &out->pairs));
-    TRY(json_get_int(entry, "size", where, 1, INT64_MAX, &out->size));
-    CHECK(!strchr(name, '/'), "%s: '%s' is not a file's name", where, name);
-    TRY(path_join(out->path, sizeof out->path, folder, name));
-    uint64_t size;
-    TRY(file_size(out->path, &size));
-    CHECK(size == (uint64_t)out->size, "%s has %llu bytes, %s says %lld: it is cut off or another file, copy it again", out->path, (unsigned long long)size, where, (long long)out->size);
-    return OK;
-}
-
-int dsub_verify(const char *folder)
-{
-    int status = OK;
-    char path[2048];
-    uint64_t list_hash;
-    json_t *list, *files;
-    TRY(load_list(folder, path, &list, &list_hash));
-    TRY_DONE(json_get_array(list, "files", path, &files));
-    for (size_t i = 0; i < json_array_size(files); i++) {
-        struct listed entry;
-        uint64_t want, have, n_bytes;
-        TRY_DONE(listed_at(folder, path, files, i, &entry));
-        TRY_DONE(hash_from_hex(entry.hex, &want));
-        TRY_DONE(hash_file(entry.path, &have, &n_bytes));
-        CHECK_DONE(want == have, "%s does not have the checksum that %s lists: it is damaged, copy or make it anew", entry.path, path);
-    }
-done:
-    json_decref(list);
-    return status;
-}
-
 /* ---- opening --------------------------------------------------------------------------------------------------------------------------------- */
 
-static int open_files(struct dsub *d, const char *folder, const char *where, json_t *list)
+bool dsub_is_set(const char *folder) { return set_is(folder, &set_dsub); }
+int dsub_verify(const char *folder) { return set_verify(folder, &set_dsub); }
+
+static int open_file(struct dsub *d, const char *folder, const struct set_form *form, const struct set_file *file)
 {
-    json_t *files;
-    TRY(json_get_array(list, "files", where, &files));
-    size_t n = json_array_size(files);
-    CHECK(n > 0 && n < 1000000, "%s lists no files", where);
-    d->shard = calloc(n, sizeof *d->shard);
-    CHECK(d->shard, "out of memory while opening %s", folder);
-    for (size_t i = 0; i < n; i++) {
-        struct listed entry;
-        TRY(listed_at(folder, where, files, i, &entry));
-        TRY(shard_open(entry.path, &d->shard[i]));
-        d->n_files++;
-        struct shard *s = d->shard[i];
-        CHECK(s->n_pairs == entry.pairs, "%s holds %lld pairs, %s says %lld", entry.path, (long long)s->n_pairs, where, (long long)entry.pairs);
-        CHECK(memcmp(&s->meta, &d->shard[0]->meta, sizeof s->meta) == 0, "%s was made with another tokenizer, template or model than the first shard of %s", entry.path, folder);
-        d->n_pairs += s->n_pairs;
-        d->n_critiques += s->n_critiques;
-    }
-    d->meta = d->shard[0]->meta;
+    char path[2048];
+    struct shard *s;
+    TRY(path_join(path, sizeof path, folder, file->name));
+    TRY(shard_open_as(path, form, &s));
+    d->shard[d->n_files++] = s;
+    CHECK(s->n_pairs == file->n_pairs, "%s holds %lld pairs, %s.json says %lld", path, (long long)s->n_pairs, form->name, (long long)file->n_pairs);
+    CHECK(memcmp(&s->meta, &d->shard[0]->meta, sizeof s->meta) == 0, "%s was made with another tokenizer, template or model than the first file of %s", path, folder);
+    d->n_pairs += s->n_pairs;
+    d->n_critiques += s->n_critiques;
     return OK;
+}
+
+static int open_files(struct dsub *d, const char *folder, const struct set_form *form)
+{
+    int status = OK;
+    struct set_list list;
+    TRY(set_list_read(folder, form, &list));
+    d->hash = list.hash;
+    d->shard = calloc((size_t)list.n, sizeof *d->shard);
+    CHECK_DONE(d->shard, "out of memory while opening %s", folder);
+    for (int i = 0; i < list.n; i++)
+        TRY_DONE(open_file(d, folder, form, &list.file[i]));
+    d->meta = d->shard[0]->meta;
+done:
+    set_list_free(&list);
+    return status;
 }
 
 struct numbered { uint64_t source; struct dsub_pair at; };
@@ -276,16 +224,13 @@ static void fill_lengths(struct dsub *d, struct lengths *l)
     l->first_critique[2 * d->n_pairs] = at;
 }
 
-int dsub_open(const char *folder, struct dsub **out)
+int dsub_open_as(const char *folder, const struct set_form *form, struct dsub **out)
 {
     int status = OK;
-    char path[2048];
-    json_t *list = NULL;
     struct lengths lengths = {0};
     struct dsub *d = calloc(1, sizeof *d);
     CHECK(d, "out of memory while opening %s", folder);
-    TRY_DONE(load_list(folder, path, &list, &d->hash));
-    TRY_DONE(open_files(d, folder, path, list));
+    TRY_DONE(open_files(d, folder, form));
     status = lengths_alloc(d->n_pairs, d->n_critiques, &lengths);
     d->lengths = set_of(&lengths, d->n_pairs);
     if (status != OK)
@@ -294,14 +239,14 @@ int dsub_open(const char *folder, struct dsub **out)
     CHECK_DONE(d->pair, "out of memory for the %lld pairs of %s", (long long)d->n_pairs, folder);
     TRY_DONE(number_pairs(d, folder, lengths.source));
     fill_lengths(d, &lengths);
-    json_decref(list);
     *out = d;
     return OK;
 done:
-    json_decref(list);
     dsub_close(&d);
     return status;
 }
+
+int dsub_open(const char *folder, struct dsub **out) { return dsub_open_as(folder, &set_dsub, out); }
 
 void dsub_close(struct dsub **out)
 {

@@ -4,12 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
-#include "base/file.h"
 #include "base/hash.h"
 #include "base/status.h"
-#include "dataset/critique_prompt.h"
 
 /* ---- joining --------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -57,40 +54,12 @@ static int add_literal(struct joint *j, const char *text, size_t n)
 
 static int add_text(struct joint *j, const char *literal) { return add_literal(j, literal, strlen(literal)); }
 
-/* White space as Jinja's trim (Python's strip) knows it. */
-static bool is_white(int32_t c)
-{
-    return (c >= 9 && c <= 13) || (c >= 28 && c <= 32) || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f ||
-           c == 0x205f || c == 0x3000;
-}
-
-/* Bytes of the white space character at text, 0 when there is none. */
-static size_t white_at(const char *text, size_t n)
-{
-    int32_t c;
-    utf8proc_ssize_t step = utf8proc_iterate((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &c);
-    return step > 0 && is_white(c) ? (size_t)step : 0;
-}
-
-static void trimmed(const struct encoder *e, const char **text, size_t *n)
-{
-    size_t step;
-    if (!e->template.trim)
-        return;
-    for (; *n > 0 && (step = white_at(*text, *n)) > 0; *n -= step)
-        *text += step;
-    while (*n > 0) {
-        for (step = 1; step < *n && ((unsigned char)(*text)[*n - step] & 0xc0) == 0x80; step++) {}
-        if (white_at(*text + *n - step, step) != step)
-            return;
-        *n -= step;
-    }
-}
-
 static int add_content(struct joint *j, const char *text, size_t n)
 {
-    trimmed(j->e, &text, &n);
-    return add_plain(j, text, n);
+    struct text t = {text, n};
+    if (j->e->template.trim)
+        t = text_trim(t);
+    return add_plain(j, t.bytes, t.n_bytes);
 }
 
 /* A turn "before {content} after". */
@@ -164,14 +133,6 @@ int encode_prompt(const struct encoder *e, const struct message *message, int n,
     return finish(&j, render_prompt(&j, message, n), from);
 }
 
-static int render_lead_in(struct joint *j)
-{
-    const struct chat_template *t = &j->e->template;
-    TRY(add_text(j, t->after));
-    TRY(add_turn(j, t->user, "", j->e->instruction, strlen(j->e->instruction)));
-    return add_text(j, t->assistant);
-}
-
 int encode_critique(const struct encoder *e, const char *text, size_t n, struct token_list *out)
 {
     struct joint j = {.e = e, .out = out};
@@ -190,23 +151,68 @@ int encode_response(const struct encoder *e, const char *text, size_t n, struct 
     return OK;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- instructions ---------------------------------------------------------------------------------------------------------------------------- */
 
-static int read_instruction(const struct config *config, char **out)
+static int render_instruction(struct joint *j, const char *text, size_t n)
 {
-    size_t n;
-    if (!*config->data.critique_prompt) {
-        *out = strdup(CRITIQUE_PROMPT);
-        CHECK(*out, "out of memory for the critique instruction");
-    } else {
-        TRY(file_read(config->data.critique_prompt, out, &n));
-    }
-    n = strlen(*out);
-    while (n > 0 && (*out)[n - 1] == '\n')
-        (*out)[--n] = 0;
-    CHECK(n > 0, "the critique instruction %s is empty", config->data.critique_prompt);
-    return OK;
+    const struct chat_template *t = &j->e->template;
+    TRY(add_text(j, t->after));
+    TRY(add_turn(j, t->user, "", text, n));
+    return add_text(j, t->assistant);
 }
+
+int encode_instruction(const struct encoder *e, enum instruction which, const char *content, size_t n_bytes, struct token_list *out)
+{
+    struct joint j = {.e = e, .out = out};
+    int32_t from = out->n;
+    char *text;
+    size_t n;
+    ASSERT((content != NULL) == instruction_has_content(which));
+    TRY(instruction_fill(&e->instruction[which], (struct text){content, n_bytes}, &text, &n));
+    int status = finish(&j, render_instruction(&j, text, n), from);
+    free(text);
+    return status;
+}
+
+static int encode_list(const struct encoder *e, const struct text *critique, int n, struct token_list *out)
+{
+    char *list;
+    size_t n_bytes;
+    TRY(instruction_list(critique, n, &list, &n_bytes));
+    int status = encode_instruction(e, INSTRUCTION_SUMMARISE, list, n_bytes, out);
+    free(list);
+    return status;
+}
+
+/* Bisection: each further critique makes the list longer. */
+int encode_summarise(const struct encoder *e, const struct text *critique, int n, int32_t max_tokens, struct token_list *out, int *n_shown)
+{
+    int32_t from = out->n;
+    int low = 0, high = n, tried = -1;
+    for (int attempt = n; low < high; attempt = low + (high - low + 1) / 2) {
+        out->n = from;
+        TRY(encode_list(e, critique, attempt, out));
+        tried = attempt;
+        if (out->n - from <= max_tokens)
+            low = attempt;
+        else
+            high = attempt - 1;
+    }
+    *n_shown = low;
+    if (tried == low)
+        return OK;
+    out->n = from;
+    return low > 0 ? encode_list(e, critique, low, out) : OK;
+}
+
+int decode_critique(const struct encoder *e, struct tokens node, char **text, size_t *n_bytes) { return tokenizer_decode(e->tokenizer, node.token, node.n, false, text, n_bytes); }
+
+uint64_t encoder_instruction_hash(const struct encoder *e, enum instruction which)
+{
+    return hash_bytes(e->instruction[which].source, e->instruction[which].n_source, e->template.hash);
+}
+
+/* ---- opening --------------------------------------------------------------------------------------------------------------------------------- */
 
 static int open_parts(const struct config *config, struct encoder *e)
 {
@@ -216,13 +222,13 @@ static int open_parts(const struct config *config, struct encoder *e)
     if (!*config->data.system && strcmp(config->data.template, "auto") == 0)
         TRY(template_model_system(config->backbone.path, system));
     TRY(template_open(config->data.template, e->tokenizer, config->data.today_date, *system ? system : config->data.system, &e->template));
-    TRY(read_instruction(config, &e->instruction));
+    for (enum instruction i = 0; i < N_INSTRUCTIONS; i++)
+        TRY(instruction_open(config, i, &e->instruction[i]));
     const char *reward = *config->reward.token ? config->reward.token : e->template.reward;
     e->reward = tokenizer_find(e->tokenizer, reward);
     e->end_of_turn = tokenizer_find(e->tokenizer, e->template.end);
     CHECK_USAGE(e->reward >= 0 && e->reward != e->end_of_turn, "the tokenizer has no token '%s' of its own for the reward: set reward.token to a special token that texts never use", reward);
-    struct joint j = {.e = e, .out = &e->lead_in};
-    return finish(&j, render_lead_in(&j), 0);
+    return encode_instruction(e, INSTRUCTION_CRITIQUE, NULL, 0, &e->lead_in);
 }
 
 int encoder_open(const struct config *config, struct encoder **out)
@@ -244,7 +250,8 @@ void encoder_close(struct encoder **out)
         return;
     tokenizer_close(&e->tokenizer);
     token_list_free(&e->lead_in);
-    free(e->instruction);
+    for (enum instruction i = 0; i < N_INSTRUCTIONS; i++)
+        instruction_free(&e->instruction[i]);
     free(e);
     *out = NULL;
 }
@@ -254,7 +261,7 @@ int encoder_meta(const struct encoder *e, const char *model, struct shard_meta *
     memset(out, 0, sizeof *out);
     CHECK(e->lead_in.n <= SHARD_MAX_LEAD_IN, "the critique instruction has %d tokens, more than %d: shorten it", e->lead_in.n, SHARD_MAX_LEAD_IN);
     hash_to_hex(tokenizer_hash(e->tokenizer), out->tokenizer);
-    hash_to_hex(hash_bytes(e->instruction, strlen(e->instruction), e->template.hash), out->template);
+    hash_to_hex(encoder_instruction_hash(e, INSTRUCTION_CRITIQUE), out->template);
     snprintf(out->model, sizeof out->model, "%.500s", model);
     out->n_lead_in = e->lead_in.n;
     memcpy(out->lead_in, e->lead_in.token, (size_t)e->lead_in.n * sizeof *out->lead_in);

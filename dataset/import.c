@@ -111,11 +111,10 @@ static int put(struct importing *m, const struct pair_record *r)
 
 static int import_conversation(struct importing *m, const struct pair_record *r)
 {
-    struct pair_critique last = {r->response[0].text, r->response[0].n_bytes, NAN, NAN};
     m->n_list[0] = m->n_list[1] = m->critique[0].n = 0;
     TRY(reserve(m, 0, 1));
     TRY(reserve(m, 1, 1));
-    TRY(encode_critique(m->encoder, last.text, last.n_bytes, &m->critique[0]));
+    TRY(encode_critique(m->encoder, r->response[0].text, r->response[0].n_bytes, &m->critique[0]));
     if (m->prompt.n + m->critique[0].n + 1 > m->config->data.max_path_tokens) {
         m->counts->long_paths++;
         return OK;
@@ -162,16 +161,6 @@ static int import_record(struct importing *m, const struct pair_record *r)
     return r->conversation ? import_conversation(m, r) : import_pair(m, r);
 }
 
-/* A failure's sentence gets the record's place in front. */
-static int located(const struct pair_record *r, int status)
-{
-    struct trace trace;
-    if (status == OK)
-        return OK;
-    trace_take(&trace);
-    return FAIL("%s: %s", r->where, trace.sentence);
-}
-
 static int import_all(struct importing *m, const char *path)
 {
     struct pairs *pairs;
@@ -180,15 +169,14 @@ static int import_all(struct importing *m, const char *path)
     int status = pairs_next(pairs, &record);
     while (status == OK && record) {
         m->counts->records++;
-        status = located(record, import_record(m, record));
-        if (status == OK)
-            status = pairs_next(pairs, &record);
+        status = import_record(m, record);
+        status = status == OK ? pairs_next(pairs, &record) : pair_located(record, status);
     }
     pairs_close(&pairs);
     TRY(status);
     CHECK(m->counts->records > 0, "%s holds no record", path);
-    CHECK(m->counts->kept > 0, "nothing is left of the %lld records of %s: %lld have equal responses, %lld too long paths, %lld a side without a critique", (long long)m->counts->records, path,
-          (long long)m->counts->equal_responses, (long long)m->counts->long_paths, (long long)m->counts->empty_sides);
+    CHECK(m->counts->kept > 0, "nothing is left of the %lld records of %s: %lld have equal responses, %lld no common prompt, %lld too long paths, %lld a side without a critique",
+          (long long)m->counts->records, path, (long long)m->counts->equal_responses, (long long)m->counts->diverging, (long long)m->counts->long_paths, (long long)m->counts->empty_sides);
     return OK;
 }
 
@@ -261,15 +249,21 @@ int import_once(const struct config *config, const char *path, const char *paren
     return status;
 }
 
+/* The first pairs of a set may be those that got no critique: so pairs are read until one has some. */
 int import_kind_of(const char *path, enum import_kind *out)
 {
     struct pairs *pairs;
     const struct pair_record *r;
     TRY(pairs_open(path, &pairs));
     int status = pairs_next(pairs, &r);
-    if (status == OK && r)
-        *out = r->conversation ? IMPORT_CONVERSATIONS : r->response[0].n_critiques + r->response[1].n_critiques > 0 ? IMPORT_CRITIQUES : IMPORT_PREFERENCES;
     bool empty = status == OK && !r;
+    *out = status == OK && r && r->conversation ? IMPORT_CONVERSATIONS : IMPORT_PREFERENCES;
+    while (status == OK && r && *out == IMPORT_PREFERENCES) {
+        if (r->response[0].n_critiques + r->response[1].n_critiques > 0)
+            *out = IMPORT_CRITIQUES;
+        else
+            status = pairs_next(pairs, &r);
+    }
     pairs_close(&pairs);
     CHECK(!empty, "%s holds no record", path);
     return status;

@@ -20,7 +20,7 @@ int import_file(const struct config *config, const char *path, const char *folde
 /* The set of a file under `parent`, made unless it is there: folder (of size bytes) receives parent/NAME-HASH, the hash being of the file and of every option that the set
  * depends on. counts->records is 0 when it was there. */
 int import_once(const struct config *config, const char *path, const char *parent, const char *name, enum import_kind kind, char *folder, size_t size, struct import_counts *counts);
-/* What the first record of a file is. */
+/* What a file holds: conversations, when its first record is one; else pairs with critiques, when any pair has one; else preferences. */
 int import_kind_of(const char *path, enum import_kind *out);
 
 #endif

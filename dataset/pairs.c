@@ -9,8 +9,7 @@
 #include "base/json.h"
 #include "base/lines.h"
 #include "base/status.h"
-
-enum { MAX_MESSAGES = 1024 };
+#include "dataset/messages.h"
 
 struct pairs {
     struct lines *lines;
@@ -21,82 +20,42 @@ struct pairs {
     struct message message[2][MAX_MESSAGES];    /* of chosen and rejected, where the prompt is common to both */
 };
 
-/* ---- messages -------------------------------------------------------------------------------------------------------------------------------- */
-
-static int list_messages(json_t *list, const char *where, struct message *out, int *n)
-{
-    size_t i;
-    json_t *one;
-    CHECK(json_array_size(list) > 0 && json_array_size(list) <= MAX_MESSAGES, "%s: a list of messages is empty, or longer than %d", where, MAX_MESSAGES);
-    json_array_foreach(list, i, one) {
-        json_t *content;
-        TRY(json_get_text(one, "role", where, &out[i].role));
-        TRY(json_get(one, "content", where, &content));
-        CHECK(json_is_string(content), "%s: the content of message %zu is not a string", where, i);
-        out[i].text = json_string_value(content);
-        out[i].n_bytes = json_string_length(content);
-    }
-    *n = (int)json_array_size(list);
-    return OK;
-}
-
-static const char HUMAN[] = "\n\nHuman:", ASSISTANT[] = "\n\nAssistant:";
-
-static bool is_transcript(json_t *value) { return json_is_string(value) && strncmp(json_string_value(value), HUMAN, strlen(HUMAN)) == 0; }
-
-/* The next mark at or after `from`, or NULL; *role and its length. */
-static const char *next_mark(const char *from, const char **role, size_t *length)
-{
-    const char *human = strstr(from, HUMAN), *assistant = strstr(from, ASSISTANT);
-    bool user = human && (!assistant || human < assistant);
-    *role = user ? "user" : "assistant";
-    *length = user ? strlen(HUMAN) : strlen(ASSISTANT);
-    return user ? human : assistant;
-}
-
-/* The next mark of the other speaker. A mark of the one who speaks already opens no turn: in HH it follows a turn of the other's that is written without its mark, and stays in the text. */
-static const char *next_turn(const char *from, const char *speaker, const char **role, size_t *length)
-{
-    const char *at = next_mark(from, role, length);
-    while (at && strcmp(*role, speaker) == 0)
-        at = next_mark(at + *length, role, length);
-    return at;
-}
-
-static int transcript_messages(const char *text, const char *where, struct message *out, int *n)
-{
-    const char *role, *next_role;
-    size_t length, next_length;
-    *n = 0;
-    for (const char *at = next_mark(text, &role, &length); at; role = next_role, length = next_length) {
-        const char *begin = at + length, *end = next_turn(begin, role, &next_role, &next_length);
-        size_t n_bytes = end ? (size_t)(end - begin) : strlen(begin);
-        while (n_bytes > 0 && strchr(" \t\n", *begin)) {
-            begin++;
-            n_bytes--;
-        }
-        while (n_bytes > 0 && strchr(" \t\n", begin[n_bytes - 1]))
-            n_bytes--;
-        CHECK(*n < MAX_MESSAGES, "%s: a transcript of more than %d turns", where, MAX_MESSAGES);
-        out[(*n)++] = (struct message){role, begin, n_bytes};
-        at = end;
-    }
-    return OK;
-}
-
 /* ---- responses ------------------------------------------------------------------------------------------------------------------------------- */
+
+static int parse_finish(json_t *critique, const char *where, bool *cut)
+{
+    const char *finish = "stop";
+    TRY(json_opt_text(critique, "finish", where, &finish));
+    *cut = strcmp(finish, "limit") == 0;
+    CHECK(*cut || strcmp(finish, "stop") == 0, "%s: \"finish\" is \"%.40s\", not \"stop\" or \"limit\"", where, finish);
+    return OK;
+}
+
+static int parse_written(json_t *critique, const char *where, struct pair_critique *out)
+{
+    double judge = NAN, quality = NAN;
+    json_t *raw = json_object_get(critique, "raw");
+    TRY(json_opt_number(critique, "judge_score", where, &judge));
+    TRY(json_opt_number(critique, "quality", where, &quality));
+    TRY(json_opt_text(critique, "raw", where, &out->raw));
+    TRY(parse_finish(critique, where, &out->cut));
+    out->n_raw_bytes = json_string_length(raw);
+    out->judge_score = (float)judge;
+    out->quality = (float)quality;
+    return OK;
+}
 
 static int parse_critique(json_t *value, const char *where, struct pair_critique *out)
 {
-    double judge = NAN, quality = NAN;
     json_t *text = value;
+    *out = (struct pair_critique){.judge_score = NAN, .quality = NAN};
     if (json_is_object(value)) {
         TRY(json_get(value, "text", where, &text));
-        TRY(json_opt_number(value, "judge_score", where, &judge));
-        TRY(json_opt_number(value, "quality", where, &quality));
+        TRY(parse_written(value, where, out));
     }
     CHECK(json_is_string(text), "%s: a critique is neither a string nor an object with \"text\"", where);
-    *out = (struct pair_critique){json_string_value(text), json_string_length(text), (float)judge, (float)quality};
+    out->text = json_string_value(text);
+    out->n_bytes = json_string_length(text);
     return OK;
 }
 
@@ -123,14 +82,29 @@ static int set_response(struct pair_record *r, int side, const struct message *m
     return OK;
 }
 
-/* A response of its own, the prompt being given. */
+static bool same_message(const struct message *a, const struct message *b)
+{
+    return strcmp(a->role, b->role) == 0 && a->n_bytes == b->n_bytes && memcmp(a->text, b->text, a->n_bytes) == 0;
+}
+
+/* Does the prompt end with these n messages? */
+static bool ends_with(const struct pair_record *r, const struct message *message, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (n > r->n_messages || !same_message(&r->message[r->n_messages - n + i], &message[i]))
+            return false;
+    return true;
+}
+
+/* A response of its own, the prompt being given. A list of messages may repeat the prompt's last ones; other ones in front of the response would be lost. */
 static int parse_response(struct pairs *p, json_t *value, int side)
 {
     struct pair_record *r = &p->record;
     json_t *text = value;
     int n;
     if (json_is_array(value)) {
-        TRY(list_messages(value, p->where, p->message[1], &n));
+        TRY(messages_of_list(value, p->where, p->message[1], &n));
+        r->diverges = r->diverges || !ends_with(r, p->message[1], n - 1);
         return set_response(r, side, &p->message[1][n - 1], p->where);
     }
     if (json_is_object(value)) {
@@ -147,33 +121,16 @@ static int parse_response(struct pairs *p, json_t *value, int side)
 
 static int parse_prompt(struct pairs *p, json_t *prompt)
 {
-    struct pair_record *r = &p->record;
-    r->message = p->message[0];
-    if (json_is_array(prompt))
-        return list_messages(prompt, p->where, r->message, &r->n_messages);
-    CHECK(json_is_string(prompt), "%s: \"prompt\" is neither a string nor a list of messages", p->where);
-    if (is_transcript(prompt)) {
-        TRY(transcript_messages(json_string_value(prompt), p->where, r->message, &r->n_messages));
-        if (r->n_messages > 0 && strcmp(r->message[r->n_messages - 1].role, "assistant") == 0 && r->message[r->n_messages - 1].n_bytes == 0)
-            r->n_messages--;
-        return OK;
-    }
-    r->message[0] = (struct message){"user", json_string_value(prompt), json_string_length(prompt)};
-    r->n_messages = 1;
-    return OK;
-}
-
-static bool same_message(const struct message *a, const struct message *b)
-{
-    return strcmp(a->role, b->role) == 0 && a->n_bytes == b->n_bytes && memcmp(a->text, b->text, a->n_bytes) == 0;
+    p->record.message = p->message[0];
+    return messages_of_prompt(prompt, p->where, p->record.message, &p->record.n_messages);
 }
 
 static int whole_conversation(struct pairs *p, json_t *value, int side, int *n)
 {
     if (json_is_array(value))
-        return list_messages(value, p->where, p->message[side], n);
-    CHECK(is_transcript(value), "%s: without \"prompt\", \"%s\" must be a list of messages or a transcript that begins with a Human turn", p->where, side ? "rejected" : "chosen");
-    return transcript_messages(json_string_value(value), p->where, p->message[side], n);
+        return messages_of_list(value, p->where, p->message[side], n);
+    CHECK(messages_is_transcript(value), "%s: without \"prompt\", \"%s\" must be a list of messages or a transcript that begins with a Human turn", p->where, side ? "rejected" : "chosen");
+    return messages_of_transcript(json_string_value(value), p->where, p->message[side], n);
 }
 
 static int parse_common(struct pairs *p, json_t *chosen, json_t *rejected)
@@ -198,7 +155,7 @@ static int parse_conversation(struct pairs *p, json_t *messages)
 {
     int n;
     CHECK(json_is_array(messages), "%s: \"messages\" must be a list", p->where);
-    TRY(list_messages(messages, p->where, p->message[0], &n));
+    TRY(messages_of_list(messages, p->where, p->message[0], &n));
     p->record.conversation = true;
     p->record.message = p->message[0];
     p->record.n_messages = n - 1;
@@ -295,4 +252,12 @@ void pairs_close(struct pairs **out)
     lines_close(&p->lines);
     free(p);
     *out = NULL;
+}
+
+int pair_located(const struct pair_record *r, int status)
+{
+    struct trace trace;
+    trace_take(&trace);
+    fail_at(__FILE__, __LINE__, status, "%s: %s", r->where, trace.sentence);
+    return status;
 }

@@ -483,13 +483,14 @@ static int check_sides(const struct plan *p, int64_t pair)
 {
     unsigned long long source = p->set->source[pair];
     for (int side = 0; side < 2; side++) {
-        CHECK_USAGE(p->o.mode != MODE_REWARD_ONLY || response_tokens(p, pair, side) > 0, "record %llu is a conversation: reward-only reads pairs; use objective.mode critique-only", source);
+        CHECK_USAGE(p->o.mode != MODE_REWARD_ONLY || response_tokens(p, pair, side) > 0, "%s: record %llu is a conversation: reward-only reads pairs; use objective.mode critique-only",
+                    p->o.set_name, source);
         CHECK_USAGE(p->o.mode == MODE_REWARD_ONLY || p->o.mode == MODE_CRITIQUE_ONLY || critiques_of(p, pair, side) > 0,
-                    "record %llu has no critique of its %s response: this mode reads critiques of both; use objective.mode reward-only, or import a set with critiques", source,
+                    "%s: record %llu has no critique of its %s response: this mode reads critiques of both; use objective.mode reward-only, or import a set with critiques", p->o.set_name, source,
                     side ? "rejected" : "chosen");
     }
     CHECK_USAGE(p->o.mode != MODE_CRITIQUE_ONLY || critiques_of(p, pair, 0) + critiques_of(p, pair, 1) > 0,
-                "record %llu has neither a critique nor a conversation to learn from: import a set with critiques", source);
+                "%s: record %llu has neither a critique nor a conversation to learn from: import a set with critiques", p->o.set_name, source);
     return OK;
 }
 
@@ -499,11 +500,11 @@ static int check_pair(const struct plan *p, int64_t pair)
     unsigned long long source = p->set->source[pair];
     TRY(check_sides(p, pair));
     measure_pair(p, pair, &whole, &longest);
-    CHECK(longest <= p->o.max_path_tokens, "pair %llu has a path of %lld tokens, more than data.max_path_tokens %lld: make the set anew with that limit, or raise it", source,
-          (long long)longest, (long long)p->o.max_path_tokens);
+    CHECK(longest <= p->o.max_path_tokens, "%s: record %llu has a path of %lld tokens, more than data.max_path_tokens %lld: make the set anew with that limit, or raise it", p->o.set_name,
+          source, (long long)longest, (long long)p->o.max_path_tokens);
     CHECK_USAGE(p->o.pairing != PAIRING_CROSS || p->o.mode == MODE_CRITIQUE_ONLY || whole <= p->o.micro_batch_tokens,
-                "pairing cross keeps a tree whole, and that of pair %llu has %lld tokens, more than mesh.micro_batch_tokens %lld: raise it, or use pairing zip", source, (long long)whole,
-                (long long)p->o.micro_batch_tokens);
+                "%s: pairing cross keeps a tree whole, and that of record %llu has %lld tokens, more than mesh.micro_batch_tokens %lld: raise it, or use pairing zip", p->o.set_name, source,
+                (long long)whole, (long long)p->o.micro_batch_tokens);
     return OK;
 }
 
@@ -512,7 +513,7 @@ static int check(const struct plan *p)
     CHECK_USAGE(p->o.micro_batch_tokens >= 2 * p->o.max_path_tokens, "mesh.micro_batch_tokens %lld is less than two paths of data.max_path_tokens %lld: raise the one or lower the other",
                 (long long)p->o.micro_batch_tokens, (long long)p->o.max_path_tokens);
     CHECK_USAGE(p->o.data_size <= p->o.pairs_per_step, "the data axis of %d ranks is larger than objective.pairs_per_step %lld: ranks would idle", p->o.data_size, (long long)p->o.pairs_per_step);
-    CHECK(p->set->n_pairs > 0, "the training set is empty");
+    CHECK(p->set->n_pairs > 0, "%s: the set is empty", p->o.set_name);
     for (int64_t i = 0; i < p->set->n_pairs; i++)
         TRY(check_pair(p, i));
     return OK;

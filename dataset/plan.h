@@ -23,6 +23,7 @@ struct plan_set {
 };
 
 struct plan_options {
+    const char *set_name;               /* for sentences: the folder or file of the set */
     uint64_t seed;
     int mode, pairing, critique_norm;   /* config.h */
     int64_t pairs_per_step, epochs, micro_batch_tokens, max_path_tokens;

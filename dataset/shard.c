@@ -6,6 +6,8 @@
 
 #include "base/h5.h"
 #include "base/status.h"
+#include "dataset/candidates.h"
+#include "dataset/set.h"
 
 /* Offsets: n + 1 of them, from 0, never falling, ending at `end`. */
 static int read_offsets(struct shard *s, const char *name, int64_t n, uint64_t end, uint64_t **out)
@@ -35,14 +37,17 @@ static int read_meta(struct shard *s)
     struct shard_meta *m = &s->meta;
     TRY(h5_attr_get_text(s->file, "format", format, sizeof format));
     TRY(h5_attr_get_u64(s->file, "version", &version));
-    CHECK(strcmp(format, "critic-rm D_sub") == 0 && version == SHARD_VERSION, "%s: not a D_sub shard of version %d", h5_path(s->file), SHARD_VERSION);
+    CHECK(strcmp(format, s->form->format) == 0 && version == SHARD_VERSION, "%s: not a %s of version %d", h5_path(s->file), s->form->what, SHARD_VERSION);
     TRY(h5_attr_get_text(s->file, "tokenizer", m->tokenizer, sizeof m->tokenizer));
     TRY(h5_attr_get_text(s->file, "template", m->template, sizeof m->template));
+    if (s->form->candidates)
+        TRY(h5_attr_get_text(s->file, "judge", m->judge, sizeof m->judge));
     TRY(h5_attr_get_text(s->file, "model", m->model, sizeof m->model));
     TRY(h5_attr_get_u64(s->file, "pairs", &n_pairs));
     TRY(h5_attr_get_u64(s->file, "critiques", &n_critiques));
     TRY(h5_attr_get_u32s(s->file, "lead_in", m->lead_in, SHARD_MAX_LEAD_IN, &n_lead_in));
     CHECK(n_pairs < (uint64_t)1 << 40 && n_critiques < (uint64_t)1 << 40, "%s: says it holds %llu pairs: the file is damaged, make it anew", h5_path(s->file), (unsigned long long)n_pairs);
+    CHECK(!s->form->candidates || n_lead_in == 0, "%s: responses of candidates end with an instruction: the file is damaged, make it anew", h5_path(s->file));
     m->n_lead_in = (int32_t)n_lead_in;
     s->n_pairs = (int64_t)n_pairs;
     s->n_critiques = (int64_t)n_critiques;
@@ -67,18 +72,39 @@ static int check_lengths(const struct shard *s)
     return OK;
 }
 
-/* Every node has a last row, which predicts what hangs on it. A conversation has two empty responses and its text as a critique of the first. */
+/* Every node has a last row, which predicts what hangs on it. A conversation has two empty responses and its text as a critique of the first. Of a candidate nothing may be left. */
 static int check_empty(const struct shard *s)
 {
     for (int64_t i = 0; i < s->n_pairs; i++) {
         bool empty[2] = {s->response[2 * i] == s->response[2 * i + 1], s->response[2 * i + 1] == s->response[2 * i + 2]};
         bool second = s->critiques_of_response[2 * i + 1] < s->critiques_of_response[2 * i + 2];
         CHECK(s->prompt[i] < s->prompt[i + 1], "%s: pair %lld has an empty prompt: the file is damaged, make it anew", h5_path(s->file), (long long)i);
-        CHECK(empty[0] == empty[1] && !(empty[0] && second), "%s: pair %lld has an empty response: the file is damaged, make it anew", h5_path(s->file), (long long)i);
+        CHECK(empty[0] == empty[1] && !(empty[0] && (second || s->form->candidates)), "%s: pair %lld has an empty response: the file is damaged, make it anew", h5_path(s->file), (long long)i);
     }
-    for (int64_t i = 0; i < s->n_critiques; i++)
+    for (int64_t i = 0; i < s->n_critiques && !s->form->candidates; i++)
         CHECK(s->critique[i] < s->critique[i + 1], "%s: critique %lld is empty: the file is damaged, make it anew", h5_path(s->file), (long long)i);
     return OK;
+}
+
+static int check_candidates(const struct shard *s)
+{
+    for (int64_t i = 0; i < 2 * s->n_pairs; i++)
+        CHECK(s->critiques_of_response[i + 1] - s->critiques_of_response[i] < 1u << 20, "%s: response %lld has too many candidates to be true", h5_path(s->file), (long long)i);
+    for (int64_t i = 0; i < s->n_critiques; i++) {
+        CHECK(candidate_is_score(s->judge_score[i]), "%s: candidate %lld has the score %g, not 1 to 10: the file is damaged, make it anew", h5_path(s->file), (long long)i, (double)s->judge_score[i]);
+        CHECK(s->finish[i] <= FINISH_LIMIT, "%s: candidate %lld has the finish %u, not 0 or 1: the file is damaged, make it anew", h5_path(s->file), (long long)i, s->finish[i]);
+        CHECK(s->raw[i + 1] - s->raw[i] < 1u << 30, "%s: the raw text of candidate %lld is too long to be true", h5_path(s->file), (long long)i);
+    }
+    return OK;
+}
+
+static int read_candidates(struct shard *s)
+{
+    uint64_t raw;
+    TRY(read_column(s, "/candidate/finish", H5_U8, s->n_critiques, (void **)&s->finish));
+    TRY(h5_extent(s->file, "/text/candidate", H5_U8, &raw));
+    TRY(read_offsets(s, "/offset/candidate", s->n_critiques, raw, &s->raw));
+    return check_candidates(s);
 }
 
 static int read_lists(struct shard *s)
@@ -91,8 +117,9 @@ static int read_lists(struct shard *s)
     TRY(read_offsets(s, "/offset/response", 2 * s->n_pairs, responses, &s->response));
     TRY(read_offsets(s, "/offset/critique", s->n_critiques, critiques, &s->critique));
     TRY(read_offsets(s, "/offset/critiques_of_response", 2 * s->n_pairs, (uint64_t)s->n_critiques, &s->critiques_of_response));
-    TRY(read_column(s, "/critique/judge_score", H5_F32, s->n_critiques, (void **)&s->judge_score));
-    TRY(read_column(s, "/critique/quality", H5_F32, s->n_critiques, (void **)&s->quality));
+    TRY(read_column(s, s->form->judge_score, H5_F32, s->n_critiques, (void **)&s->judge_score));
+    if (!s->form->candidates)
+        TRY(read_column(s, "/critique/quality", H5_F32, s->n_critiques, (void **)&s->quality));
     TRY(read_column(s, "/pair/source", H5_U64, s->n_pairs, (void **)&s->source));
     TRY(h5_read_all(s->file, "/text/id", H5_U8, (void **)&s->id, &ids));
     TRY(h5_read_all(s->file, "/text/subset", H5_U8, (void **)&s->subset, &subsets));
@@ -100,14 +127,16 @@ static int read_lists(struct shard *s)
     TRY(read_offsets(s, "/offset/subset", s->n_pairs, subsets, &s->subset_offset));
     TRY(check_sources(s));
     TRY(check_lengths(s));
-    return check_empty(s);
+    TRY(check_empty(s));
+    return s->form->candidates ? read_candidates(s) : OK;
 }
 
-int shard_open(const char *path, struct shard **out)
+int shard_open_as(const char *path, const struct set_form *form, struct shard **out)
 {
     int status = OK;
     struct shard *s = calloc(1, sizeof *s);
     CHECK(s, "out of memory while opening %s", path);
+    s->form = form;
     TRY_DONE(h5_open(path, &s->file));
     TRY_DONE(read_meta(s));
     TRY_DONE(read_lists(s));
@@ -117,6 +146,8 @@ done:
     shard_close(&s);
     return status;
 }
+
+int shard_open(const char *path, struct shard **out) { return shard_open_as(path, &set_dsub, out); }
 
 void shard_close(struct shard **out)
 {
@@ -133,6 +164,8 @@ void shard_close(struct shard **out)
     free(s->subset_offset);
     free(s->judge_score);
     free(s->quality);
+    free(s->finish);
+    free(s->raw);
     free(s->id);
     free(s->subset);
     free(s);
@@ -162,4 +195,11 @@ int shard_read_critiques(const struct shard *s, int64_t pair, int side, uint32_t
 int shard_read_critiques_of_pair(const struct shard *s, int64_t pair, uint32_t *out)
 {
     return read_tokens(s, "/token/critique", s->critique[s->critiques_of_response[2 * pair]], s->critique[s->critiques_of_response[2 * pair + 2]], out);
+}
+
+int shard_read_raw_of_pair(const struct shard *s, int64_t pair, char *out)
+{
+    uint64_t first = s->critiques_of_response[2 * pair], end = s->critiques_of_response[2 * pair + 2];
+    uint64_t from = s->raw[first], to = s->raw[end];
+    return to > from ? h5_read(s->file, "/text/candidate", H5_U8, from, to - from, out) : OK;
 }

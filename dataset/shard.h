@@ -1,4 +1,4 @@
-/* shard: one HDF5 file of D_sub.
+/* shard: one HDF5 file of D_sub, or of candidates.
  *
  *   /token/prompt /token/response /token/critique     uint32, all nodes of a kind one behind the other
  *   /offset/prompt [P+1]  /offset/response [2P+1]  /offset/critique [C+1]      uint64; response 2p is pair p's chosen, 2p+1 its rejected
@@ -7,6 +7,12 @@
  *   /pair/source [P]                                  uint64, index of the input record, rising
  *   /text/id /text/subset                             uint8, with /offset/id /offset/subset [P+1]
  *   attributes: format, version, tokenizer, template (hashes), model, pairs, critiques, lead_in
+ *
+ * A file of candidates has no /critique; it has, beside the encoded text of each candidate (which may be empty),
+ *   /candidate/judge_score [C]                        float32, 1..10, NaN if none
+ *   /candidate/finish [C]                             uint8, 0 stop, 1 cut by the token limit
+ *   /text/candidate                                   uint8, UTF-8 as the model wrote it, with /offset/candidate [C+1]
+ *   attributes: judge (hash of the judge's instruction, "" if not known); template is of the chat template alone, lead_in is empty
  *
  * A conversation is a pair of two empty responses, whose text is the one critique of the first.
  * Invariants: every offset list starts at 0, never falls, ends at the length of what it cuts; all lists have the lengths above; no prompt and no critique is empty,
@@ -21,7 +27,7 @@ enum { SHARD_VERSION = 1, SHARD_MAX_LEAD_IN = 512 };
 
 /* The same in all shards of a set. */
 struct shard_meta {
-    char tokenizer[17], template[17], model[512];
+    char tokenizer[17], template[17], judge[17], model[512];       /* judge: of candidates only */
     uint32_t lead_in[SHARD_MAX_LEAD_IN];        /* the tokens after a response's end of turn: line ends, critique instruction, next header */
     int32_t n_lead_in;
 };
@@ -45,13 +51,17 @@ int shard_writer_finish(struct shard_writer **writer, const char *path);
 void shard_writer_abandon(struct shard_writer **writer);
 
 /* Reader: all lists but tokens are loaded and checked at open. */
+struct set_form;
 struct shard {
+    const struct set_form *form;
     struct shard_meta meta;
     struct h5_file *file;
     int64_t n_pairs, n_critiques;
     uint64_t *prompt, *response, *critique, *critiques_of_response;     /* offsets */
     uint64_t *source, *id_offset, *subset_offset;
-    float *judge_score, *quality;
+    float *judge_score, *quality;       /* quality: NULL in candidates */
+    uint8_t *finish;                    /* candidates only, and so is */
+    uint64_t *raw;                      /* offsets of the raw texts */
     char *id, *subset;          /* bytes */
 };
 int shard_open(const char *path, struct shard **out);

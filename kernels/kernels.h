@@ -108,7 +108,11 @@ struct map_args {
  * Query heads are grouped: query head h reads key/value head h * G / H. softmax(scale * q k) v; lse is the natural log-sum-exp of the scaled scores.
  * Rows that are in no run (padding) get o = 0, and dq, dk, dv = 0.
  * Backward: with o, lse and do of the forward gives dq, dk, dv. Key run r holds keys [k_first, k_first + k_count) at rows of the same number, seen causally by
- * rows [k_first, k_first + k_count) and whole by rows [k_first + k_count, see_end). (Training only: a key's place is its token row.) */
+ * rows [k_first, k_first + k_count) and whole by rows [k_first + k_count, see_end). (Training only: a key's place is its token row.)
+ *
+ * A run's ranges may be pieces of a longer one: where a node's keys are cut after multiples of ATTENTION_PAGE keys, the result is the same bits as uncut.
+ * (A piece that is not the node's last is seen whole by the rows behind it, so each run sees its node causally in its last piece alone.) */
+enum { ATTENTION_PAGE = 64 };
 struct attention_run { int32_t q_first, q_count, range_first, range_count; };
 struct attention_range { int32_t first, count; };
 struct attention_key_run { int32_t k_first, k_count, see_end; };

@@ -1,5 +1,6 @@
-/* critic-rm inspect [--verify] PATH: what a run, a checkpoint, a D_sub or a folder of weights holds; --verify checks every checksum. */
+/* critic-rm inspect [--verify] PATH: what a run, a checkpoint, a D_sub, a set of candidates or a folder of weights holds; --verify checks every checksum. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,7 +9,7 @@
 #include "base/safetensors.h"
 #include "base/status.h"
 #include "comm/agree.h"
-#include "dataset/dsub.h"
+#include "dataset/set.h"
 #include "launch/command.h"
 #include "trainer/ckpt/checkpoint.h"
 #include "trainer/ckpt/reader.h"
@@ -69,6 +70,38 @@ static int inspect_dsub(const char *path, bool verify)
     return OK;
 }
 
+static void count_candidates(const struct shard *s, int64_t *scored, int64_t *cut, int64_t *empty)
+{
+    for (int64_t i = 0; i < s->n_critiques; i++) {
+        *scored += !isnan(s->judge_score[i]);
+        *cut += s->finish[i] == FINISH_LIMIT;
+        *empty += s->critique[i] == s->critique[i + 1];
+    }
+}
+
+static void print_candidates(const struct candidates *c, const char *path)
+{
+    int64_t scored = 0, cut = 0, empty = 0;
+    for (int i = 0; i < c->n_files; i++)
+        count_candidates(c->set->shard[i], &scored, &cut, &empty);
+    printf("candidates     %s\nmodel          %s\njudge          %s\nrecords        %" PRId64 "\ncandidates     %" PRId64 ": %" PRId64 " with a score, %" PRId64 " cut by the limit, %" PRId64
+           " without text\nfiles          %d\n", path, c->meta.model, *c->meta.judge ? c->meta.judge : "not known", c->n_records, c->n_candidates, scored, cut, empty, c->n_files);
+    print_hash("hash", c->hash);
+}
+
+static int inspect_candidates(const char *path, bool verify)
+{
+    struct candidates *c = NULL;
+    TRY(candidates_open(path, &c));
+    print_candidates(c, path);
+    candidates_close(&c);
+    if (!verify)
+        return OK;
+    TRY(candidates_verify(path));
+    printf("verified       every file has the size and checksum that candidates.json names\n");
+    return OK;
+}
+
 static int inspect_weights(const char *path, bool is_file)
 {
     static const char *const types[] = {[ST_F32] = "F32", [ST_BF16] = "BF16", [ST_F16] = "F16"};
@@ -101,11 +134,13 @@ static int inspect(const struct command *command)
         return inspect_weights(path, true);
     if (dsub_is_set(path))
         return inspect_dsub(path, command->verify);
+    if (candidates_is_set(path))
+        return inspect_candidates(path, command->verify);
     if (has(path, "model.safetensors") || has(path, "model.safetensors.index.json"))
         return inspect_weights(path, false);
     if (has(path, "manifest.json") || has(path, "checkpoints"))
         return inspect_checkpoint(path, command->verify);
-    return FAIL("%s is neither a run, a checkpoint, a D_sub nor a folder of weights", path);
+    return FAIL("%s is neither a run, a checkpoint, a D_sub, a set of candidates nor a folder of weights", path);
 }
 
 int cmd_inspect(const struct command *command) { return agree_status(command->world, command->world->rank == 0 ? inspect(command) : OK); }

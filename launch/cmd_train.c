@@ -1,27 +1,26 @@
 /* train: D_sub and a backbone in, checkpoints out; resumes by itself. This file opens things in order and runs the loop; logic is in trainer/. */
 #include <math.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file.h"
-#include "base/hash.h"
 #include "base/log.h"
 #include "comm/agree.h"
-#include "comm/host.h"
 #include "comm/stop.h"
 #include "comm/watchdog.h"
 #include "launch/command.h"
 #include "launch/dry_run.h"
 #include "launch/margins.h"
 #include "launch/metrics.h"
+#include "launch/open_device.h"
 #include "launch/progress.h"
 #include "launch/train_data.h"
 #include "trainer/ckpt/checkpoint.h"
 #include "kernels/peak.h"
 #include "trainer/ckpt/load.h"
 #include "trainer/model/model_files.h"
+#include "trainer/model/trained_as.h"
 #include "trainer/trainer.h"
 
 struct run {
@@ -31,7 +30,7 @@ struct run {
     struct device *device;
     struct special_tokens tokens;
     struct train_data data;
-    struct plan *plan, *capacity_plan, *eval_plan;
+    struct plan *plan, *eval_plan;
     struct plan_options options, eval_options;
     struct forest_layout layout;
     struct heldout heldout;
@@ -55,7 +54,7 @@ static int make_options(struct run *r)
     struct model_config model;
     TRY(model_config_read(c->backbone.path, &model));
     r->options = (struct plan_options){
-        .seed = (uint64_t)c->run.seed, .mode = c->objective.mode, .pairing = c->objective.pairing, .critique_norm = c->objective.critique_norm,
+        .set_name = c->data.train, .seed = (uint64_t)c->run.seed, .mode = c->objective.mode, .pairing = c->objective.pairing, .critique_norm = c->objective.critique_norm,
         .pairs_per_step = c->objective.pairs_per_step, .epochs = c->objective.epochs, .micro_batch_tokens = c->mesh.micro_batch_tokens,
         .max_path_tokens = c->data.max_path_tokens, .data_size = r->mesh->data->size, .row_multiple = r->mesh->tensor->size,
         .lead_in = c->objective.mode == MODE_REWARD_ONLY ? r->data.train_set->meta.n_lead_in : 0, .share_prefix = c->data.share_prefix,
@@ -65,6 +64,7 @@ static int make_options(struct run *r)
     };
     r->layout = (struct forest_layout){(uint32_t)r->tokens.reward, c->data.share_prefix, r->mesh->tensor->size};
     r->eval_options = r->options;
+    r->eval_options.set_name = *c->data.eval ? c->data.eval : c->data.train;
     r->eval_options.pairing = PAIRING_ZIP;
     r->eval_options.pairs_per_step = c->objective.pairs_per_step > r->mesh->data->size ? c->objective.pairs_per_step : r->mesh->data->size;
     return OK;
@@ -96,23 +96,9 @@ static int capacity_of(struct run *r, struct trainer_capacity *out)
 
 /* ---- trainer --------------------------------------------------------------------------------------------------------------------------------- */
 
-static int cores_here(void)
+static int open_devices(struct run *r)
 {
-    cpu_set_t set;
-    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
-}
-
-static int open_device(struct run *r)
-{
-    static const char *const isa[] = {"auto", "avx512", "avx2", "scalar"};
-    struct host_place host;
-    TRY(comm_host(r->command->world, &host));
-    struct device_options options = {(int)r->config->device.threads, isa[r->config->device.isa]};
-    if (options.n_threads == 0) {
-        int share = cores_here() / host.ranks_on_host;
-        options.n_threads = share > 0 ? share : 1;
-    }
-    TRY(device_cpu_create(&options, &r->device));
+    TRY(open_device(r->command, r->config->device.batch_invariant == INVARIANT_ON, &r->device));
     r->peak_flops = r->config->device.peak_tflops * 1e12;
     return r->peak_flops > 0.0 ? OK : device_peak(r->device, (enum dtype)r->config->device.dtype, &r->peak_flops);
 }
@@ -256,6 +242,10 @@ static int begin_files(struct run *r)
         return OK;
     TRY(path_join(path, sizeof path, r->config->run.dir, "model"));
     TRY(model_files_copy(r->config->backbone.path, path));
+    struct trained_as trained = {.mode = r->config->objective.mode};
+    memcpy(trained.template, r->tokens.template, sizeof trained.template);
+    memcpy(trained.tokenizer, r->tokens.tokenizer, sizeof trained.tokenizer);
+    TRY(trained_as_write(path, &trained));
     TRY(path_join(path, sizeof path, r->config->run.dir, "config.yaml"));
     TRY(file_write_atomic(path, r->options_text, strlen(r->options_text)));
     TRY(metrics_open(r->config->run.dir, r->first_step, &r->metrics));
@@ -292,7 +282,7 @@ static int open_run(struct run *r)
         status = make_plans(r);
     TRY(agree_status(r->mesh->world, status));
     TRY(agree_equal(r->mesh->world, r->data.train_set->hash, "the training set"));
-    TRY(agree_status(r->mesh->world, open_device(r)));
+    TRY(agree_status(r->mesh->world, open_devices(r)));
     TRY(agree_status(r->mesh->world, open_trainer(r)));
     log_info("%lld pairs, %lld held out; %lld steps in %lld epochs; mesh %d data x %d tensor, %d threads a rank", (long long)r->data.train.n_pairs, (long long)r->data.eval.n_pairs,
              (long long)r->total_steps, (long long)c->objective.epochs, r->mesh->data->size, r->mesh->tensor->size, r->device->n_threads);
@@ -318,9 +308,9 @@ int cmd_train(const struct command *command)
     CHECK_USAGE(*command->config.backbone.path, "backbone.path is not set: name a Hugging Face folder");
     if (command->dry_run)
         return dry_run(command);
+    stop_on_signals();          /* before the data are encoded, which may take minutes: a stop that comes then is kept for the first step */
     TRY(agree_status(command->world, command->world->rank == 0 ? dir_make(command->config.run.dir) : OK));
     TRY(train_data_prepare(&command->config, command->world, &run.data));
-    stop_on_signals();
     TRY(watchdog_start((int)command->config.device.watchdog_seconds, command->world->rank));
     int status = open_run(&run);
     if (status == OK)

@@ -11,10 +11,16 @@
 
 static const struct { const char *name; int (*run)(const struct command *); const char *usage, *what; } commands[] = {
     {"train", cmd_train, "[--dry-run]", "train a reward model; resumes by itself (run.dir)"},
-    {"import", cmd_import, "IN.jsonl OUT_DIR", "pairs with critiques (JSON lines) into a D_sub of HDF5 shards"},
-    {"dump", cmd_dump, "DSUB_DIR", "a D_sub as JSON lines on standard output"},
+    {"critique", cmd_critique, "PAIRS.jsonl OUT_DIR", "N scored critiques of every response by the backbone; goes on where it stopped"},
+    {"refine", cmd_refine, "CANDIDATES_DIR OUT_DIR", "filter, then rank or summarise: candidates into a D_sub; goes on where it stopped"},
+    {"score", cmd_score, "MODEL IN.jsonl OUT.jsonl, or --serve PORT [--token-file FILE] [--listen ADDRESS] MODEL", "rewards of responses, critiques first; goes on where it stopped; or the same over HTTP, for this machine unless there is a token"},
+    {"import", cmd_import, "[--as candidates [--answers FILE]] IN.jsonl OUT_DIR", "pairs with critiques (JSON lines) into a D_sub, or, also from an engine's answers, into candidates"},
+    {"dump", cmd_dump, "[--what prompts] SET_DIR or PAIRS.jsonl", "a set as JSON lines on standard output; or the judge's calls for another engine"},
     {"export", cmd_export, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
-    {"inspect", cmd_inspect, "[--verify] PATH", "what a checkpoint or D_sub holds; --verify checks every checksum"},
+    {"sample", cmd_sample, "MODEL PROMPTS.jsonl OUT.jsonl", "responses, each judged by MODEL itself: best and worst into OUT.jsonl, all into OUT.all.jsonl; goes on where it stopped"},
+    {"evaluate", cmd_evaluate, "BENCHMARK FILE [--model MODEL] [--judge] [--scores FILE] [OUT_DIR]", "the table of a benchmark (rewardbench, rewardbench-2, rm-bench, judgebench, criticbench) by the rewards of MODEL; --judge: by its judge's scores; --scores: by existing ones"},
+    {"config", cmd_config, "[section.key]...", "the config as it is resolved, or the values of some keys, one a line"},
+    {"inspect", cmd_inspect, "[--verify] PATH", "what a checkpoint, D_sub or set of candidates holds; --verify checks every checksum"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -22,7 +28,7 @@ static void usage(FILE *out)
 {
     fprintf(out, "critic-rm COMMAND [--config FILE] [--set section.key=value]... [arguments]\n\n");
     for (int i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-8s %-26s %s\n", commands[i].name, commands[i].usage, commands[i].what);
+        fprintf(out, "  %-8s %-51s %s\n", commands[i].name, commands[i].usage, commands[i].what);
     fprintf(out, "\ncritic-rm COMMAND --help lists every key with default, bounds and meaning.\nStatus: 0 done, 1 failed, 2 wrong usage or config, 3 stopped on request with its state saved.\n");
 }
 
@@ -36,26 +42,47 @@ static int find_command(const char *name)
 
 struct arguments { const char *config; char **sets; int n_sets; bool help; };
 
+/* A command has the options that its usage names. */
+static bool has_option(const char *usage, const char *option)
+{
+    size_t n = strlen(option);
+    for (const char *at = strstr(usage, option); at; at = strstr(at + 1, option))
+        if (at[n] == ' ' || at[n] == ']' || !at[n])
+            return true;
+    return false;
+}
+
+/* Where the value of an option goes; NULL: it has none. */
+static const char **value_of(const char *option, struct arguments *a, struct command *command)
+{
+    const struct { const char *name; const char **value; } all[] = {
+        {"--config", &a->config}, {"--scores", &command->scores}, {"--model", &command->model}, {"--serve", &command->serve}, {"--token-file", &command->token_file}, {"--listen", &command->listen}, {"--as", &command->import_as}, {"--answers", &command->answers}, {"--what", &command->dump_what}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (strcmp(option, all[i].name) == 0)
+            return all[i].value;
+    return NULL;
+}
+
 /* Options out, positional arguments stay in command->argv. */
-static int parse_arguments(int argc, char **argv, struct arguments *a, struct command *command)
+static int parse_arguments(int argc, char **argv, const char *command_usage, struct arguments *a, struct command *command)
 {
     for (int i = 2; i < argc; i++) {
-        bool takes_value = strcmp(argv[i], "--config") == 0 || strcmp(argv[i], "--set") == 0;
-        CHECK_USAGE(!takes_value || i + 1 < argc, "%s needs a value", argv[i]);
-        if (strcmp(argv[i], "--config") == 0)
-            a->config = argv[++i];
-        else if (strcmp(argv[i], "--set") == 0)
-            a->sets[a->n_sets++] = argv[++i];
-        else if (strcmp(argv[i], "--help") == 0)
-            a->help = true;
-        else if (strcmp(argv[i], "--dry-run") == 0)
-            command->dry_run = true;
-        else if (strcmp(argv[i], "--verify") == 0)
-            command->verify = true;
-        else if (argv[i][0] == '-' && argv[i][1])
-            return FAIL_USAGE("there is no option %.64s; see critic-rm %s --help", argv[i], argv[1]);
-        else
+        const char *option = argv[i], **value = value_of(option, a, command);
+        bool set = strcmp(option, "--set") == 0, help = strcmp(option, "--help") == 0, everywhere = set || help || strcmp(option, "--config") == 0;
+        if (option[0] != '-' || !option[1]) {
             command->argv[command->argc++] = argv[i];
+            continue;
+        }
+        CHECK_USAGE(everywhere || has_option(command_usage, option), "there is no option %.64s; see critic-rm %s --help", option, argv[1]);
+        CHECK_USAGE((!value && !set) || i + 1 < argc, "%s needs a value", option);
+        if (value)
+            *value = argv[++i];
+        else if (set)
+            a->sets[a->n_sets++] = argv[++i];
+        a->help = a->help || help;
+        command->dry_run = command->dry_run || strcmp(option, "--dry-run") == 0;
+        command->verify = command->verify || strcmp(option, "--verify") == 0;
+        command->judge = command->judge || strcmp(option, "--judge") == 0;
     }
     return OK;
 }
@@ -79,10 +106,11 @@ static int run(int argc, char **argv, struct command *command, struct arguments 
     }
     int index = find_command(argv[1]);
     CHECK_USAGE(index >= 0, "there is no command %.64s; critic-rm --help lists them", argv[1]);
-    TRY(parse_arguments(argc, argv, a, command));
+    TRY(parse_arguments(argc, argv, commands[index].usage, a, command));
     if (a->help) {
         if (command->world->rank == 0) {
-            printf("critic-rm %s [--config FILE] [--set section.key=value]... %s\n  %s\n", commands[index].name, commands[index].usage, commands[index].what);
+            for (int i = index; i < N_COMMANDS && strcmp(commands[i].name, argv[1]) == 0; i++)
+                printf("critic-rm %s [--config FILE] [--set section.key=value]... %s\n  %s\n", commands[i].name, commands[i].usage, commands[i].what);
             options_help(config_options(), stdout);
         }
         return OK;

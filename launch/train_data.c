@@ -6,7 +6,6 @@
 
 #include "base/file.h"
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/status.h"
 #include "comm/agree.h"
 #include "launch/import_report.h"

@@ -108,7 +108,7 @@ static double epoch_s(const struct dsub_view *view)
     struct plan *plan;
     struct data_stream *stream;
     const struct step_batch *batch;
-    struct plan_options options = {.seed = 1, .mode = MODE_CRITIC_RM, .pairing = PAIRING_ZIP, .pairs_per_step = 16, .epochs = 1, .micro_batch_tokens = 4096, .max_path_tokens = 1024,
+    struct plan_options options = {.set_name = "bench", .seed = 1, .mode = MODE_CRITIC_RM, .pairing = PAIRING_ZIP, .pairs_per_step = 16, .epochs = 1, .micro_batch_tokens = 4096, .max_path_tokens = 1024,
                                    .data_size = 1, .row_multiple = 1, .share_prefix = true, .vocabulary = VOCABULARY, .token_cost = 10, .attention_cost = 1, .lambda = lambda_half};
     struct forest_layout layout = {.reward_token = 0, .share_prefix = true, .row_multiple = 1};
     must(plan_create(&view->lengths, &options, &plan));

@@ -1,4 +1,4 @@
-/* fuzz_jsonl: any bytes as JSON lines and as a file of preferences: every line that is handed out is UTF-8, ends with a 0 and is parsed or refused;
+/* fuzz_jsonl: any bytes as JSON lines, as a file of preferences and as one of answers: every line that is handed out is UTF-8, ends with a 0 and is parsed or refused;
  * every record has its sides, all of them UTF-8. */
 #include <stddef.h>
 #include <stdint.h>
@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/lines.h"
 #include "base/status.h"
+#include "dataset/answers.h"
 #include "dataset/pairs.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes);
@@ -43,17 +44,20 @@ static void check_record(const struct pair_record *record)
     }
 }
 
-static void read_pairs(const uint8_t *bytes, size_t n_bytes)
+static void write_file(const uint8_t *bytes, size_t n_bytes, char path[40])
 {
     static int file = -1;
-    char path[40];
-    struct pairs *pairs = NULL;
-    const struct pair_record *record;
     if (file < 0)
-        file = memfd_create("pairs", 0);
+        file = memfd_create("lines", 0);
     if (file < 0 || ftruncate(file, 0) != 0 || pwrite(file, bytes, n_bytes, 0) != (ssize_t)n_bytes)
         abort();
-    snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    snprintf(path, 40, "/proc/self/fd/%d", file);
+}
+
+static void read_pairs(const char *path)
+{
+    struct pairs *pairs = NULL;
+    const struct pair_record *record;
     if (pairs_open(path, &pairs) == OK)
         while (pairs_next(pairs, &record) == OK && record)
             check_record(record);
@@ -61,8 +65,22 @@ static void read_pairs(const uint8_t *bytes, size_t n_bytes)
     trace_clear();
 }
 
+static void read_answers(const char *path)
+{
+    struct answers *answers = NULL;
+    struct answer_list list;
+    if (answers_open(path, &answers) == OK)
+        for (int i = 0; i < 6 && answers_find(answers, i / 2, i % 2, &list) == OK; i++)
+            for (int k = 0; k < list.n; k++)
+                if (!utf8_valid(list.answer[k].text.bytes, list.answer[k].text.n_bytes))
+                    abort();
+    answers_close(&answers);
+    trace_clear();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
 {
+    char path[40];
     struct lines *lines;
     const char *line;
     size_t n;
@@ -76,6 +94,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t n_bytes)
         parse_line(line, n, lines_where(lines));
     }
     lines_close(&lines);
-    read_pairs(bytes, n_bytes);
+    write_file(bytes, n_bytes, path);
+    read_pairs(path);
+    read_answers(path);
     return 0;
 }

@@ -321,7 +321,7 @@ int main(int argc, char **argv)
         OF(losses_and_every_gradient_equal_those_of_transformers, "qwen3"),
         OF(losses_and_every_gradient_equal_those_of_transformers, "mistral"),
     };
-    if (comm_mpi_start(&argc, &argv, &world) != OK || device_cpu_create(&(struct device_options){1, "auto"}, &cpu) != OK)
+    if (comm_mpi_start(&argc, &argv, &world) != OK || device_cpu_create(&(struct device_options){.n_threads = 1, .isa = "auto"}, &cpu) != OK)
         return 1;
     int failed = cmocka_run_group_tests(tests, set_up, tear_down);
     if (failed > 0 && world->size > 1)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include "base/json.h"
@@ -119,16 +120,22 @@ static void check_case(const struct encoder *e, json_t *one, const char *header,
     token_list_free(&list);
 }
 
-static void check_template(struct scratch *s, const char *folder, const char *name, const char *header)
+/* template: data.template; name: of the golden cases. */
+static void check_template_as(struct scratch *s, const char *folder, const char *template, const char *name, const char *header)
 {
     size_t i;
     json_t *root = read_golden(), *cases = json_object_get(root, name), *one;
-    struct encoder *e = open_encoder(s, folder, "auto");
+    struct encoder *e = open_encoder(s, folder, template);
     assert_true(json_array_size(cases) >= 500);
     json_array_foreach(cases, i, one)
         check_case(e, one, header, name, i);
     encoder_close(&e);
     json_decref(root);
+}
+
+static void check_template(struct scratch *s, const char *folder, const char *name, const char *header)
+{
+    check_template_as(s, folder, "auto", name, header);
     scratch_remove(s);
 }
 
@@ -152,6 +159,23 @@ static void llama_3_1_renders_as_hugging_face_with_its_two_date_lines(void **sta
     scratch_make(&s);
     write_tokenizer(&s, "bytelevel", llama, 6);
     check_template(&s, s.dir, "llama3.1", "");
+}
+
+/* The folder of the tokenizer that 3 and 3.1 share, with a tokenizer_config.json as transformers writes it; its own template is that of Llama 3. */
+static void llama_3_and_3_1_render_as_hugging_face_with_their_own_tokenizer(void **state)
+{
+    (void)state;
+    struct scratch s;
+    struct stat st;
+    char folder[600];
+    const char *data = getenv("CRITIC_RM_TEST_DATA");
+    snprintf(folder, sizeof folder, "%s/tokenizers/llama-3.1", data ? data : "");
+    if (stat(folder, &st) != 0)
+        skip();
+    scratch_make(&s);
+    check_template_as(&s, folder, "auto", "llama3", "");
+    check_template_as(&s, folder, "llama3.1", "llama3.1", "");
+    scratch_remove(&s);
 }
 
 static void smollm2_renders_as_hugging_face_with_its_default_system_message(void **state)
@@ -189,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(llama_3_renders_as_hugging_face),
         cmocka_unit_test(llama_3_1_renders_as_hugging_face_with_its_two_date_lines),
+        cmocka_unit_test(llama_3_and_3_1_render_as_hugging_face_with_their_own_tokenizer),
         cmocka_unit_test(smollm2_renders_as_hugging_face_with_its_default_system_message),
         cmocka_unit_test(smollm2_renders_as_hugging_face_with_its_own_tokenizer),
         cmocka_unit_test(mistral_renders_as_hugging_face),

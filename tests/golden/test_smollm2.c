@@ -60,7 +60,7 @@ static int open_model(void **state)
     struct backbone_options options = {.max_rows = MAX_TOKENS, .max_positions = MAX_TOKENS};
     must(comm_self_create(&model.world));
     must(mesh_create(model.world, 1, 1, false, &model.mesh));
-    must(device_cpu_create(&(struct device_options){0, "auto"}, &model.device));
+    must(device_cpu_create(&(struct device_options){.n_threads = 0, .isa = "auto"}, &model.device));
     must(model_config_read(folder, &model.config));
     must(params_build(&model.config, 1, 0, &model.table));
     must(store_create(model.table, model.device, model.mesh, F32, false, &model.store));

@@ -23,8 +23,8 @@ copy short; truncate -s -100 "$dir/short/model.safetensors"
 check "truncated weights are named" says 1 "model.safetensors" train 2 short bad
 copy shape; sed -i 's/"intermediate_size": *48/"intermediate_size": 40/' "$dir/shape/config.json"
 check "a wrong shape is named with both" says 1 "gate_proj.weight" train 2 shape bad
-copy nan; printf '\000\000\300\177' | dd of="$dir/nan/model.safetensors" bs=1 seek=$(($(stat -c %s "$dir/nan/model.safetensors") - 400)) conv=notrunc status=none
-check "NaN in the weights is named by tensor" says 1 "not finite" train 2 nan bad
+copy nan; printf '\000\000\300\177' | dd of="$dir/nan/model.safetensors" bs=1 seek=$(($(stat -c %s "$dir/nan/model.safetensors") - 100)) conv=notrunc status=none
+check "NaN in the weights is named by tensor" says 1 "tensor score.weight holds a number that is not finite" train 2 nan bad
 copy other; sed -i 's/"q"/"Q_"/' "$dir/other/tokenizer.json"
 check "the tokenizer of another model is refused" says 1 "tokenizer" train 2 other bad
 copy none; rm "$dir/none/config.json"
@@ -79,6 +79,7 @@ flipped_shard() { # one byte in the tokens of a shard: the checksum of its chunk
     status 1 "$CRITIC_RM" inspect --verify "$dir/flipped/dsub"
 }
 check "inspect --verify finds a shard with a flipped byte" flipped_shard
+check "training on it ends all ranks with a sentence of the one that read it" says 1 "checksum does not match" train 2 good bad data.train="$dir/flipped/dsub"
 
 full_disk() { # a tmpfs with room for the data of one checkpoint and not for two
     local small=$dir/small; mkdir "$small"

@@ -321,6 +321,28 @@ static void pruning_keeps_the_last_ones(void **state)
     free(steps);
 }
 
+static void what_pruning_cannot_remove_ends_no_run(void **state)
+{
+    (void)state;
+    char dir[300], path[400];
+    int64_t *steps;
+    int n;
+    for (int64_t step = 1; step <= 3; step++)
+        save_on(world->size, 1, step);
+    assert_int_equal(checkpoint_dir_of(run, 1, dir, sizeof dir), OK);
+    snprintf(path, sizeof path, "%s/manifest.json", dir);
+    if (world->rank == 0) {
+        assert_int_equal(file_remove(path), OK);
+        assert_int_equal(dir_make(path), OK);       /* no unlink removes it */
+    }
+    world->ops->barrier(world);
+    assert_int_equal(checkpoint_prune(run, world, 1), OK);
+    assert_string_equal(trace_sentence(), "");
+    assert_int_equal(checkpoint_dir_steps(run, true, &steps, &n), OK);
+    assert_int_equal(steps[n - 1], 3);
+    free(steps);
+}
+
 static void random_weights_do_not_depend_on_the_mesh(void **state)
 {
     (void)state;
@@ -372,6 +394,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(an_attempt_that_was_overtaken_finishes_no_checkpoint, setup, teardown),
         cmocka_unit_test_setup_teardown(a_full_disk_loses_no_earlier_checkpoint, setup, teardown),
         cmocka_unit_test_setup_teardown(pruning_keeps_the_last_ones, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_pruning_cannot_remove_ends_no_run, setup, teardown),
         cmocka_unit_test_setup_teardown(random_weights_do_not_depend_on_the_mesh, setup, teardown),
     };
     if (comm_mpi_start(&argc, &argv, &world) != OK)

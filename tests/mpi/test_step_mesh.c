@@ -1,6 +1,6 @@
 // ranks: 1 2 4
 /* Truth 3: loss and gradients are the same for every mesh, every micro-batch budget, and shared or unshared prefixes. The oracle is one rank with the reference
- * kernels, unshared prefixes and everything in one micro-batch. */
+ * kernels, unshared prefixes and everything in one micro-batch. In bf16 the error against it is at most twice that of one rank's unshared bf16. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -15,7 +15,7 @@
 #include "tests/tools/scratch.h"
 #include "tests/tools/tiny_run.h"
 
-enum { N_PAIRS = 11 };
+enum { N_PAIRS = 11, LONGEST_PATH = 37, SEED_OF_LARGE_TREES = 8 };      /* LONGEST_PATH: 12 tokens of each node (tiny_dsub_write), and the reward token */
 
 /* 3 steps an epoch: the short last one where lambda is 1, and one where both losses count. */
 static const int64_t steps[] = {2, 4};
@@ -68,16 +68,20 @@ static double relative_error(struct tiny_run *run, int param, const float *oracl
 
 static double relative(double a, double b) { return fabs(a - b) / (fabs(b) > 1e-12 ? fabs(b) : 1.0); }
 
-static void compare_step(struct tiny_run *run, struct tiny_run *oracle, int64_t step, const char *what)
+static void make_batch(struct tiny_run *run, int64_t step, struct step_batch *batch)
 {
     const struct step_plan *plan;
+    assert_int_equal(plan_step(run->plan, step, &plan), OK);
+    assert_int_equal(step_batch_make(&run->view, plan, &run->options, &run->layout, run->mesh->data->rank, batch), OK);
+}
+
+static void compare_step(struct tiny_run *run, struct tiny_run *oracle, int64_t step, const char *what)
+{
     struct step_batch batch, whole;
     struct loss_sums sums;
-    assert_int_equal(plan_step(oracle->plan, step, &plan), OK);
-    assert_int_equal(step_batch_make(&oracle->view, plan, &oracle->options, &oracle->layout, 0, &whole), OK);
+    make_batch(oracle, step, &whole);
     struct gradients want = oracle_gradients(oracle, &whole);
-    assert_int_equal(plan_step(run->plan, step, &plan), OK);
-    assert_int_equal(step_batch_make(&run->view, plan, &run->options, &run->layout, run->mesh->data->rank, &batch), OK);
+    make_batch(run, step, &batch);
     assert_int_equal(train_gradients(run->trainer, &batch, &sums), OK);
     if (relative(sums.critique, want.sums.critique) > 1e-5 || relative(sums.reward, want.sums.reward) > 1e-5)
         fail_msg("%s, step %d: losses %.9g %.9g, oracle %.9g %.9g", what, (int)step, sums.critique, sums.reward, want.sums.critique, want.sums.reward);
@@ -93,15 +97,22 @@ static void compare_step(struct tiny_run *run, struct tiny_run *oracle, int64_t 
     step_batch_free(&batch);
 }
 
-static void compare(struct config *config, int tensor, int64_t budget, bool share, struct device *device)
+/* One rank, nothing shared, all in one micro-batch. */
+static struct config plain_of(const struct config *config)
 {
-    char what[256];
-    struct tiny_run run, oracle;
     struct config plain = *config;
     plain.mesh.tensor = 1;
     plain.mesh.data = 1;
     plain.mesh.micro_batch_tokens = 100000;
     plain.data.share_prefix = false;
+    return plain;
+}
+
+static void compare(struct config *config, int tensor, int64_t budget, bool share, struct device *device)
+{
+    char what[256];
+    struct tiny_run run, oracle;
+    struct config plain = plain_of(config);
     config->mesh.tensor = tensor;
     config->mesh.data = 0;
     config->mesh.micro_batch_tokens = budget;
@@ -116,18 +127,20 @@ static void compare(struct config *config, int tensor, int64_t budget, bool shar
     tiny_run_close(&oracle);
 }
 
-static void prepare(const char *name, const char *type, int kv_heads, bool tied, struct config *config)
+static void prepare_pairs(const char *name, const char *type, int kv_heads, bool tied, unsigned seed, struct config *config)
 {
     char path[2048];
     snprintf(path, sizeof path, "%s/%s", scratch.dir, name);
     int status = OK;
     if (world->rank == 0) {
         tiny_model_write(path, type, kv_heads, tied);
-        tiny_dsub_write(path, N_PAIRS, 7);
+        tiny_dsub_write(path, N_PAIRS, seed);
     }
     assert_int_equal(agree_status(world, status), OK);
     tiny_config(config, path, 96);
 }
+
+static void prepare(const char *name, const char *type, int kv_heads, bool tied, struct config *config) { prepare_pairs(name, type, kv_heads, tied, 7, config); }
 
 static void every_mesh(struct config *config, int64_t budget, bool share, struct device *device)
 {
@@ -144,6 +157,208 @@ static void loss_and_gradients_are_the_same_on_every_mesh_and_budget(void **stat
     every_mesh(&config, 150, true, cpu);
     every_mesh(&config, 96, false, cpu);
     every_mesh(&config, 100000, true, cpu);
+}
+
+/* Parts that the pairs of a step make on config's mesh and budget: more than pairs where trees were split. */
+static int64_t parts_of(const struct config *config, int64_t step, int64_t *n_pairs)
+{
+    struct tiny_run run;
+    const struct step_plan *plan;
+    tiny_run_open(&run, config, world, cpu);
+    assert_int_equal(plan_step(run.plan, step, &plan), OK);
+    int64_t n_parts = plan->n_parts;
+    *n_pairs = plan->n_pairs;
+    tiny_run_close(&run);
+    return n_parts;
+}
+
+static void a_budget_of_two_paths_splits_trees_and_changes_nothing(void **state)
+{
+    (void)state;
+    struct config config;
+    int64_t n_pairs;
+    prepare_pairs("split", "llama", 2, false, SEED_OF_LARGE_TREES, &config);
+    config.data.max_path_tokens = LONGEST_PATH;
+    for (int i = 0; i < 3; i++) {
+        config.objective.pairing = i == 1 ? PAIRING_SAMPLE : PAIRING_ZIP;
+        every_mesh(&config, 2 * LONGEST_PATH, i < 2, cpu);
+        assert_true(parts_of(&config, steps[1], &n_pairs) > n_pairs);
+    }
+}
+
+static void fewer_trees_than_ranks_change_nothing(void **state)
+{
+    (void)state;
+    struct config config;
+    int64_t n_pairs;
+    prepare("few", "llama", 2, false, &config);
+    compare(&config, 1, 100000, true, cpu);
+    assert_int_equal(parts_of(&config, steps[0], &n_pairs), 3);     /* whole trees, on as many data ranks as there are */
+}
+
+/* bf16 sums in another order: no tensor's gradient and no loss may be further from float32 than twice what one rank's unshared bf16 is. */
+struct errors { double critique, reward, *grad; };
+
+static struct errors errors_of(struct tiny_run *run, int64_t step, const struct gradients *want, const struct param_table *whole)
+{
+    struct step_batch batch;
+    struct loss_sums sums;
+    struct errors e = {.grad = calloc((size_t)whole->n, sizeof(double))};
+    make_batch(run, step, &batch);
+    assert_int_equal(train_gradients(run->trainer, &batch, &sums), OK);
+    e.critique = relative(sums.critique, want->sums.critique);
+    e.reward = relative(sums.reward, want->sums.reward);
+    for (int64_t i = 0, at = 0; i < whole->n; at += whole->params[i++].n_local)
+        e.grad[i] = relative_error(run, (int)i, want->grad + at);
+    step_batch_free(&batch);
+    return e;
+}
+
+static void compare_bf16(struct config *config, int tensor, int64_t budget)
+{
+    const double rounding = 0x1p-8;     /* of a loss: one number's error can be 0 by luck */
+    struct tiny_run run, single, oracle;
+    struct step_batch batch;
+    struct config exact = plain_of(config), plain = plain_of(config);
+    plain.device.dtype = config->device.dtype = BF16;
+    config->mesh.tensor = tensor;
+    config->mesh.micro_batch_tokens = budget;
+    tiny_run_open(&oracle, &exact, self, ref);
+    tiny_run_open(&single, &plain, self, cpu);
+    tiny_run_open(&run, config, world, cpu);
+    make_batch(&oracle, steps[1], &batch);
+    struct gradients want = oracle_gradients(&oracle, &batch);
+    struct errors base = errors_of(&single, steps[1], &want, oracle.trainer->table), ours = errors_of(&run, steps[1], &want, oracle.trainer->table);
+    assert_true(ours.critique <= 2.0 * base.critique + rounding && ours.reward <= 2.0 * base.reward + rounding);
+    for (int i = 0; i < oracle.trainer->table->n; i++)
+        if (!(ours.grad[i] <= 2.0 * base.grad[i]))
+            fail_msg("tensor %d of %d ranks: the gradient of %s is off by %.3g, on one rank by %.3g", tensor, world->size, oracle.trainer->table->params[i].name, ours.grad[i], base.grad[i]);
+    free(want.grad);
+    free(base.grad);
+    free(ours.grad);
+    step_batch_free(&batch);
+    tiny_run_close(&run);
+    tiny_run_close(&single);
+    tiny_run_close(&oracle);
+}
+
+static void bf16_is_off_by_at_most_twice_the_error_of_one_rank(void **state)
+{
+    (void)state;
+    struct config config;
+    prepare("bf16", "llama", 2, false, &config);
+    for (int tensor = 1; tensor <= world->size; tensor *= 2) {
+        config.device.dtype = F32;
+        compare_bf16(&config, tensor, 96);
+    }
+}
+
+/* ---- the update ------------------------------------------------------------------------------------------------------------------------------ */
+
+static float *copy_of(const float *from, int64_t n)
+{
+    float *to = malloc((size_t)n * sizeof *to + 1);
+    memcpy(to, from, (size_t)n * sizeof *to);
+    return to;
+}
+
+/* AdamW from moments of zero (arXiv 1711.05101) of the owned elements of one bucket; update counts from 1. */
+static void compare_update(const struct bucket_memory *b, const float *before, const float *grad, double scale, double lr, const struct config *c, double update)
+{
+    const double b1 = c->optimizer.beta1, b2 = c->optimizer.beta2;
+    for (int64_t i = 0; i < b->owned.count; i++) {
+        double g = scale * (double)grad[i], m = (1.0 - b1) * g / (1.0 - pow(b1, update)), v = (1.0 - b2) * g * g / (1.0 - pow(b2, update));
+        double want = lr * m / (sqrt(v) + c->optimizer.eps), moved = (double)before[i] - (double)b->master[i];
+        if (fabs(moved - want) > 1e-4 * lr)     /* the masters are about 1: 1e-7 is their rounding */
+            fail_msg("element %d moved by %.9g, AdamW says %.9g", (int)i, moved, want);
+    }
+}
+
+/* eps is large beside the gradients, so that clipping shows. Step 4 is the backbone's fifth update and the head's first. */
+static void a_step_is_adamw_of_the_clipped_gradient_with_the_rate_and_count_of_each_group(void **state)
+{
+    (void)state;
+    struct config config;
+    struct tiny_run run;
+    struct step_batch batch;
+    struct step_result result;
+    struct loss_sums sums;
+    double squared = 0.0;
+    float *before[16], *grad[16];
+    prepare("update", "llama", 2, false, &config);
+    config.optimizer.lr = 0.01;
+    config.optimizer.reward_lr = 0.02;
+    config.optimizer.warmup = config.optimizer.reward_warmup = 0.0;
+    config.optimizer.eps = 0.1;
+    config.optimizer.clip = 0.5;
+    tiny_run_open(&run, &config, world, cpu);
+    const struct store *store = run.trainer->store;
+    make_batch(&run, steps[1], &batch);
+    assert_int_equal(train_gradients(run.trainer, &batch, &sums), OK);
+    for (int i = 0; i < store->n_buckets; i++) {
+        const struct bucket_memory *b = &store->bucket[i];
+        grad[i] = copy_of(b->grad + run.mesh->data->rank * b->chunk, b->owned.count);
+        before[i] = copy_of(b->master, b->owned.count);
+        for (int64_t k = 0; k < b->owned.count; k++)
+            squared += (double)grad[i][k] * (double)grad[i][k];
+    }
+    assert_int_equal(all_reduce(world, &squared, 1, COMM_F64, COMM_SUM, NULL), OK);
+    assert_true(sqrt(squared) > 2.0 * config.optimizer.clip);
+    assert_int_equal(train_step(run.trainer, &batch, &result), OK);
+    assert_true(fabs(result.grad_norm - sqrt(squared)) <= 1e-6 * sqrt(squared));
+    for (int i = 0; i < store->n_buckets; i++) {
+        bool head = i == store->n_buckets - 1;
+        compare_update(&store->bucket[i], before[i], grad[i], config.optimizer.clip / sqrt(squared), head ? 0.02 : 0.01, &config, head ? 1.0 : 5.0);
+        free(before[i]);
+        free(grad[i]);
+    }
+    assert_int_equal(run.trainer->reward_updates, 1);
+    step_batch_free(&batch);
+    tiny_run_close(&run);
+}
+
+/* What a step that fails must leave alone. */
+static void assert_masters_are(const struct store *store, float *const *before)
+{
+    for (int i = 0; i < store->n_buckets; i++)
+        assert_memory_equal(store->bucket[i].master, before[i], (size_t)store->bucket[i].owned.count * sizeof(float));
+}
+
+static void what_is_not_finite_is_named_on_all_ranks_before_any_update(void **state)
+{
+    (void)state;
+    struct config config;
+    struct tiny_run run;
+    struct step_batch batch;
+    struct step_result result;
+    struct loss_sums sums;
+    double norm;
+    float *before[16];
+    prepare("infinite", "llama", 2, false, &config);
+    tiny_run_open(&run, &config, world, cpu);
+    struct store *store = run.trainer->store;
+    const struct param_table *table = run.trainer->table;
+    int param = params_find(table, "model.layers.1.mlp.down_proj.weight");
+    const struct bucket_memory *b = &store->bucket[table->params[param].bucket];
+    make_batch(&run, steps[1], &batch);
+    assert_int_equal(train_gradients(run.trainer, &batch, &sums), OK);
+    if (world->rank == world->size - 1)         /* its own chunk of the last data rank */
+        b->grad[run.mesh->data->rank * b->chunk + b->owned.count - 1] = INFINITY;
+    assert_int_equal(optimizer_norm(run.trainer->optimizer, steps[1], &norm), FAILED);
+    assert_non_null(strstr(trace_sentence(), "step 4: the gradient of model.layers.1."));
+    trace_clear();
+    for (int i = 0; i < store->n_buckets; i++)
+        before[i] = copy_of(store->bucket[i].master, store->bucket[i].owned.count);
+    ((float *)store_weight(store, params_find(table, "model.layers.0.input_layernorm.weight")))[0] = NAN;       /* a replicated one: on every rank */
+    before[1][0] = store->bucket[1].master[0];
+    assert_int_equal(train_step(run.trainer, &batch, &result), FAILED);
+    assert_non_null(strstr(trace_sentence(), "step 4: the loss is not finite; nothing was updated"));
+    trace_clear();
+    assert_masters_are(store, before);
+    for (int i = 0; i < store->n_buckets; i++)
+        free(before[i]);
+    step_batch_free(&batch);
+    tiny_run_close(&run);
 }
 
 static void biases_head_norms_and_tied_embeddings_are_the_same_on_every_mesh(void **state)
@@ -178,13 +393,11 @@ static void recompute_changes_no_bit(void **state)
     struct loss_sums sums[2];
     struct tiny_run run[2];
     struct step_batch batch;
-    const struct step_plan *plan;
     prepare("recompute", "qwen3", 2, false, &config);
     for (int i = 0; i < 2; i++) {
         config.device.recompute = i;
         tiny_run_open(&run[i], &config, world, cpu);
-        assert_int_equal(plan_step(run[i].plan, 4, &plan), OK);
-        assert_int_equal(step_batch_make(&run[i].view, plan, &run[i].options, &run[i].layout, run[i].mesh->data->rank, &batch), OK);
+        make_batch(&run[i], 4, &batch);
         assert_int_equal(train_gradients(run[i].trainer, &batch, &sums[i]), OK);
         step_batch_free(&batch);
     }
@@ -202,13 +415,18 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(loss_and_gradients_are_the_same_on_every_mesh_and_budget),
+        cmocka_unit_test(a_budget_of_two_paths_splits_trees_and_changes_nothing),
+        cmocka_unit_test(fewer_trees_than_ranks_change_nothing),
+        cmocka_unit_test(bf16_is_off_by_at_most_twice_the_error_of_one_rank),
+        cmocka_unit_test(a_step_is_adamw_of_the_clipped_gradient_with_the_rate_and_count_of_each_group),
+        cmocka_unit_test(what_is_not_finite_is_named_on_all_ranks_before_any_update),
         cmocka_unit_test(biases_head_norms_and_tied_embeddings_are_the_same_on_every_mesh),
         cmocka_unit_test(every_mode_pairing_and_norm_is_the_same_on_every_mesh),
         cmocka_unit_test(recompute_changes_no_bit),
     };
     if (comm_mpi_start(&argc, &argv, &world) != OK || comm_self_create(&self) != OK || device_ref_create(&ref) != OK)
         return 1;
-    if (device_cpu_create(&(struct device_options){world->size == 1 ? 2 : 1, "auto"}, &cpu) != OK)
+    if (device_cpu_create(&(struct device_options){.n_threads = world->size == 1 ? 2 : 1, .isa = "auto"}, &cpu) != OK)
         return 1;
     if (world->rank == 0)
         scratch_make(&scratch);

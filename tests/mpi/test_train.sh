@@ -16,8 +16,8 @@ resumed_is_equal() { # RANKS NAME [set...]
     local n=$1 name=$2; shift 2
     train "$n" "$name.whole" "$@" || return 1
     status 3 train "$n" "$name.parts" checkpoint.stop_after=3 "$@" || return 1
-    status 3 train "$n" "$name.parts" checkpoint.stop_after=7 "$@" || return 1
-    train "$n" "$name.parts" "$@" || return 1
+    says 3 "resuming from $dir/$name.parts/checkpoints/step_00000003" train "$n" "$name.parts" checkpoint.stop_after=7 "$@" || return 1
+    says 0 "resuming from $dir/$name.parts/checkpoints/step_00000007" train "$n" "$name.parts" "$@" || return 1
     [ "$(parameters "$dir/$name.whole")" = "$(parameters "$dir/$name.parts")" ] || { echo "parameters differ"; return 1; }
     [ "$(values "$dir/$name.whole" loss)" = "$(values "$dir/$name.parts" loss)" ] || { echo "losses differ"; return 1; }
 }
@@ -32,14 +32,30 @@ lambda_is_right() { # 20 pairs, 4 a step: T = 5, E = 2, beta 0.9
 }
 check "lambda in metrics.jsonl is method.md's at every step" lambda_is_right
 check "the reward loss is null until the step after lambda's last 1" test "$(values "$dir/one.whole" reward_loss | grep -c null)" -eq 6
-check "each epoch ends with an evaluation, accuracy null before the head's first update" test "$(grep -c '"eval":true' "$dir/one.whole/metrics.jsonl")" -eq 2
+evaluated() {
+    grep '"eval":true' "$dir/one.whole/metrics.jsonl" | sed -E 's/.*"step":([0-9]*).*"accuracy":([^,]*),"margin":([^,]*),.*/\1 \2 \3/' >"$dir/evals"
+    cat "$dir/evals"
+    awk 'NR == 1 { first = $0 == "4 null null" } NR == 2 { second = $1 == 9 && $2 >= 0 && $2 <= 1 && $2 != "null" && $3 != "null" } END { exit !(NR == 2 && first && second) }' "$dir/evals"
+}
+check "each epoch ends with an evaluation, accuracy null before the head's first update" evaluated
 
 other_mesh() {
     status 3 train 2 moved checkpoint.stop_after=6 || return 1
     train 1 moved || return 1
-    paste <(values "$dir/one.whole" loss) <(values "$dir/moved" loss) | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-5 * $1 * (NR < 8 ? 1 : 20)) { print NR, $0; exit 1 } }'
+    local key
+    for key in loss grad_norm; do
+        paste <(values "$dir/one.whole" $key) <(values "$dir/moved" $key) | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-5 * $1 * (NR < 8 ? 1 : 20)) { print NR, $0; exit 1 } } END { exit NR != 10 }' || { echo "$key"; return 1; }
+    done
 }
-check "a run begun on two ranks goes on on one, with the same losses" other_mesh
+check "a run begun on two ranks goes on on one, with the same losses and gradient norms" other_mesh
+
+progress() {
+    train 1 told 2>"$dir/told.log" || return 1
+    cat "$dir/told.log"
+    [ "$(grep -cE '^epoch [12]  step [0-9]+/10  lambda [01]\.[0-9]{3}  critique [0-9.]+.*  [0-9]+ tokens/s  ETA [0-9]+:[0-9]{2}:[0-9]{2}$' "$dir/told.log")" -eq 10 ] || return 1
+    [ "$(grep -cE '  reward [0-9.]+  accuracy [0-9.]+  ' "$dir/told.log")" -eq 4 ]
+}
+check "each step is told on a plain line: epoch, step, lambda, losses, accuracy, tokens/s, ETA" progress
 
 signalled() {
     (EXEC=exec train 2 signalled objective.epochs=4000 objective.mode=joint) & local pid=$!
@@ -84,7 +100,7 @@ check "a checkpoint with a flipped byte is refused" damaged
 missing() {
     rm -rf "$dir/damaged"; cp -r "$dir/data2.parts" "$dir/damaged"
     rm "$(ls "$dir"/damaged/checkpoints/step_*/rank_00001*.safetensors | tail -n 1)"
-    status 1 train 2 damaged
+    says 1 "is missing, though the checkpoint's manifest names it" train 2 damaged
 }
 check "a checkpoint with a missing file is refused" missing
 finish

@@ -24,7 +24,7 @@ static void open_checkpoint(struct opened *o, const char *checkpoint, const char
     struct backbone_options options = {.max_rows = rows, .max_positions = rows};
     must(comm_self_create(&o->world));
     must(mesh_create(o->world, 1, 1, false, &o->mesh));
-    must(device_cpu_create(&(struct device_options){1, "auto"}, &o->device));
+    must(device_cpu_create(&(struct device_options){.n_threads = 1, .isa = "auto"}, &o->device));
     must(model_config_read(folder, &o->model));
     must(params_build(&o->model, 1, 0, &o->table));
     must(store_create(o->table, o->device, o->mesh, F32, false, &o->store));

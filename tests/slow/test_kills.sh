@@ -25,7 +25,10 @@ saving() { # a checkpoint folder without its manifest
     for step in "$dir/$1"/checkpoints/step_*; do [ -d "$step" ] && [ ! -f "$step/manifest.json" ] && return 0; done
     return 1
 }
-complete() { ls "$dir/$1"/checkpoints/step_*/manifest.json 2>/dev/null | wc -l; }
+complete() { ls -d "$dir/$1"/checkpoints/step_*/manifest.json 2>/dev/null; }
+resumes() { # resumes NAME MANIFEST: NAME's second run said that it went on from the folder of MANIFEST; from none where there is none
+    if [ -n "$2" ]; then grep -qF "resuming from $(dirname "$2")" "$dir/$1.again.log"; else ! grep -q 'resuming from' "$dir/$1.again.log"; fi
+}
 
 wait_for_save() { # until one begins, or the run is over
     while kill -0 "$2" 2>/dev/null && ! saving "$1"; do sleep 0.002; done
@@ -49,8 +52,9 @@ kill_once() { # kill_once NAME WHAT MOMENT_MS IN_SAVE
     before=$(complete "$name")
     [ "$was" = no ] || during_save=$((during_save + 1))
     run "$name" >"$dir/$name.again.log" 2>&1 || { tail -n 20 "$dir/$name.again.log"; echo "$what at $moment ms (during a save: $was): the same command failed"; return 1; }
+    resumes "$name" "$(echo "$before" | tail -n 1)" || { head -n 20 "$dir/$name.again.log"; echo "did not go on from the newest of the complete checkpoints $before"; return 1; }
     [ "$(parameters "$dir/$name")" = "$want" ] || { echo "$what at $moment ms (during a save: $was): other parameters"; return 1; }
-    echo "$what at $moment ms, during a save: $was, complete checkpoints found: $before" >>"$dir/kills.txt"
+    echo "$what at $moment ms, during a save: $was, complete checkpoints found: $(echo "$before" | grep -c manifest)" >>"$dir/kills.txt"
 }
 
 kinds=(rank mpirun all)

@@ -60,17 +60,13 @@ slow_step() { # each fsync takes 3 s, and a save has several one behind the othe
         --set device.threads=1 --set objective.epochs=10000 --set checkpoint.every=100000
 }
 slow_save() {
-    local status=0 job begin took
+    local job begin
     slow_step >"$dir/term.out" 2>&1 & local step=$!
     wait_until 60 ran term 5 || return 1
     job=$(slurm squeue -h -o %A | head -n 1)
     begin=$(date +%s)
     slurm scancel --signal=TERM "$job"
-    wait "$step" || status=$?
-    took=$(($(date +%s) - begin))
-    tail -n 5 "$dir/term.out"
-    echo "status $status after $took s"
-    [ "$status" -eq 3 ] && [ "$took" -ge 10 ] && ls "$dir"/term/checkpoints/step_*/manifest.json
+    saved_slowly "$step" "$begin" "$dir/term.out" "$dir/term"
 }
 check "TERM to ranks under srun, in a run whose save takes 10 s: saved, status 3" slow_save
 finish

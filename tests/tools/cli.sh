@@ -53,4 +53,14 @@ parameters() {
 # values RUN KEY: one value of each step's line of metrics.jsonl
 values() { grep -v '"eval"' "$1/metrics.jsonl" | sed -E "s/.*\"$2\":([^,}]*).*/\1/"; }
 
+# saved_slowly PID BEGIN LOG RUN: PID ends with status 3, 10 s or more after BEGIN (seconds), and RUN holds a complete checkpoint
+saved_slowly() {
+    local status=0 took
+    wait "$1" || status=$?
+    took=$(($(date +%s) - $2))
+    tail -n 5 "$3"
+    echo "status $status after $took s"
+    [ "$status" -eq 3 ] && [ "$took" -ge 10 ] && ls "$4"/checkpoints/step_*/manifest.json
+}
+
 finish() { echo "$passed passed, $failed failed"; [ "$failed" -eq 0 ]; }

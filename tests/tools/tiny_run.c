@@ -117,7 +117,7 @@ static void open_plan(struct tiny_run *r)
 {
     const struct config *c = &r->config;
     r->options = (struct plan_options){
-        .seed = (uint64_t)c->run.seed, .mode = c->objective.mode, .pairing = c->objective.pairing, .critique_norm = c->objective.critique_norm,
+        .set_name = c->data.train, .seed = (uint64_t)c->run.seed, .mode = c->objective.mode, .pairing = c->objective.pairing, .critique_norm = c->objective.critique_norm,
         .pairs_per_step = c->objective.pairs_per_step, .epochs = c->objective.epochs, .micro_batch_tokens = c->mesh.micro_batch_tokens,
         .max_path_tokens = c->data.max_path_tokens, .data_size = r->mesh->data->size, .row_multiple = r->mesh->tensor->size,
         .lead_in = c->objective.mode == MODE_REWARD_ONLY ? r->dsub->meta.n_lead_in : 0, .share_prefix = c->data.share_prefix, .token_cost = 1000, .attention_cost = 10,

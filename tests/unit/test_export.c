@@ -47,7 +47,7 @@ static int setup(void **state)
     assert_int_equal(dir_make(from), OK);
     put("config.json", "{\"model_type\": \"llama\", \"architectures\": [\"LlamaForCausalLM\"], \"pad_token_id\": 5, \"eos_token_id\": [6, 2], \"torch_dtype\": \"bfloat16\"}");
     put("tokenizer.json", "{\"added_tokens\": [{\"id\": 5, \"content\": \"<r>\"}, {\"id\": 6, \"content\": \"<end>\"}]}");
-    put("tokenizer_config.json", "{\"pad_token\": \"<r>\"}");
+    put("tokenizer_config.json", "{\"pad_token\": \"<r>\", \"max_length\": 512, \"model_max_length\": 1000000000000000019884624838656}");
     assert_int_equal(comm_self_create(&self), OK);
     assert_int_equal(mesh_create(self, 1, 1, false, &mesh), OK);
     assert_int_equal(device_ref_create(&device), OK);
@@ -144,6 +144,8 @@ static void padding_differs_from_the_reward_token(void **state)
     assert_int_equal(path_join(path, sizeof path, out, "tokenizer_config.json"), OK);
     assert_int_equal(json_parse_file(path, &root), OK);
     assert_string_equal(text_of(root, "pad_token"), "<end>");
+    assert_int_equal(json_integer_value(json_object_get(root, "max_length")), 512);
+    assert_true(json_number_value(json_object_get(root, "model_max_length")) == 1e30);
     json_decref(root);
 }
 

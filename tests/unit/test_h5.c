@@ -318,6 +318,21 @@ static void threads_may_read_one_file(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+static void equal_contents_are_equal_bytes_at_any_time(void **state)
+{
+    (void)state;
+    char *bytes[2];
+    size_t n[2];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(file_read(write_file(), &bytes[i], &n[i]), OK);
+        usleep(1100000);                /* HDF5's times are whole seconds */
+    }
+    assert_int_equal(n[0], n[1]);
+    assert_memory_equal(bytes[0], bytes[1], n[0]);
+    free(bytes[0]);
+    free(bytes[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -330,6 +345,7 @@ int main(void)
         TEST(a_damaged_chunk_is_named_as_such),
         TEST(a_full_disk_is_a_sentence),
         TEST(threads_may_read_one_file),
+        TEST(equal_contents_are_equal_bytes_at_any_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

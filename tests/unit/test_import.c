@@ -160,6 +160,24 @@ static void a_conversation_is_one_path_whose_target_is_the_last_message(void **s
     dsub_close(&d);
 }
 
+static enum import_kind kind_of(const char *text)
+{
+    enum import_kind kind;
+    assert_int_equal(import_kind_of(scratch_write(&scratch, "in.jsonl", text, strlen(text)), &kind), OK);
+    return kind;
+}
+
+#define WITHOUT "{\"prompt\": \"p\", \"chosen\": {\"text\": \"a\", \"critiques\": []}, \"rejected\": \"b\"}\n"
+#define WITH "{\"prompt\": \"p\", \"chosen\": \"a\", \"rejected\": {\"text\": \"b\", \"critiques\": [\"bad\"]}}\n"
+
+static void a_file_of_critiques_is_one_though_its_first_pairs_lost_theirs(void **state)
+{
+    (void)state;
+    assert_int_equal(kind_of(WITHOUT), IMPORT_PREFERENCES);
+    assert_int_equal(kind_of(WITH WITHOUT), IMPORT_CRITIQUES);
+    assert_int_equal(kind_of(WITHOUT WITHOUT WITH), IMPORT_CRITIQUES);
+}
+
 static void a_failure_names_file_and_line(void **state)
 {
     (void)state;
@@ -226,6 +244,7 @@ int main(void)
         TEST(the_longest_path_counts_the_instruction_the_end_of_turn_and_the_reward_token),
         TEST(preferences_keep_no_critiques_and_drop_their_own_long_paths),
         TEST(a_conversation_is_one_path_whose_target_is_the_last_message),
+        TEST(a_file_of_critiques_is_one_though_its_first_pairs_lost_theirs),
         TEST(a_failure_names_file_and_line),
         TEST(a_prompt_is_read_back_from_its_tokens),
         TEST(a_text_that_holds_the_templates_marks_is_not_taken_apart_wrongly),

@@ -100,6 +100,25 @@ static void what_is_no_json_is_refused_with_its_place(void **state)
     refused(json_parse("{\"a\": 1, \"a\": 2}", 16, "here", &out), "duplicate");
 }
 
+static void an_integer_beyond_64_bits_is_a_real_and_the_others_stay_integers(void **state)
+{
+    (void)state;
+    static const char text[] = "{\"model_max_length\": 1000000000000000019884624838656, \"n\": 7, \"list\": [2, -3, 2.5], \"inner\": {\"m\": 8}}";
+    json_t *out, *list, *inner;
+    int64_t n = 0, m = 0;
+    assert_int_equal(json_parse(text, strlen(text), "here", &out), OK);
+    assert_true(json_real_value(json_object_get(out, "model_max_length")) == 1e30);
+    assert_int_equal(json_get_int(out, "n", "here", 0, 9, &n), OK);
+    assert_int_equal(n, 7);
+    assert_int_equal(json_get_array(out, "list", "here", &list), OK);
+    assert_int_equal(json_integer_value(json_array_get(list, 1)), -3);
+    assert_true(json_real_value(json_array_get(list, 2)) == 2.5);
+    assert_int_equal(json_get_object(out, "inner", "here", &inner), OK);
+    assert_int_equal(json_get_int(inner, "m", "here", 0, 9, &m), OK);
+    assert_int_equal(m, 8);
+    json_decref(out);
+}
+
 static void deep_nesting_is_refused_not_a_crash(void **state)
 {
     (void)state;
@@ -133,6 +152,7 @@ int main(void)
         cmocka_unit_test(an_absent_or_null_optional_member_keeps_the_default),
         cmocka_unit_test(wrong_members_are_named),
         cmocka_unit_test(what_is_no_json_is_refused_with_its_place),
+        cmocka_unit_test(an_integer_beyond_64_bits_is_a_real_and_the_others_stay_integers),
         cmocka_unit_test(deep_nesting_is_refused_not_a_crash),
         cmocka_unit_test(a_file_is_named),
     };

@@ -87,6 +87,19 @@ static void message_lists_with_a_prompt_give_their_last_message(void **state)
     pairs_close(&p);
 }
 
+static void messages_before_a_response_that_the_prompt_does_not_end_with_make_the_pair_diverge(void **state)
+{
+    (void)state;
+    struct pairs *p = open_text("{\"prompt\": \"Q\", \"chosen\": [{\"role\": \"user\", \"content\": \"Q\"}, {\"role\": \"assistant\", \"content\": \"A\"}], \"rejected\": \"B\"}\n"
+                                "{\"prompt\": \"Q\", \"chosen\": [{\"role\": \"user\", \"content\": \"P\"}, {\"role\": \"assistant\", \"content\": \"A\"}], \"rejected\": \"B\"}\n"
+                                "{\"prompt\": \"Q\", \"chosen\": \"A\", \"rejected\": [{\"role\": \"assistant\", \"content\": \"B\"}, {\"role\": \"user\", \"content\": \"R\"},"
+                                " {\"role\": \"assistant\", \"content\": \"C\"}]}\n");
+    assert_false(next(p)->diverges);
+    assert_true(next(p)->diverges);
+    assert_true(next(p)->diverges);
+    pairs_close(&p);
+}
+
 static void without_a_prompt_the_common_beginning_is_it(void **state)
 {
     (void)state;
@@ -229,6 +242,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(strings_ids_and_subsets_are_read_and_blank_lines_passed),
         TEST(message_lists_with_a_prompt_give_their_last_message),
+        TEST(messages_before_a_response_that_the_prompt_does_not_end_with_make_the_pair_diverge),
         TEST(without_a_prompt_the_common_beginning_is_it),
         TEST(transcripts_are_cut_into_turns),
         TEST(a_mark_of_the_one_who_speaks_already_stays_in_the_text),

@@ -41,7 +41,7 @@ static double lambda_zero(const void *context, int64_t step) { return (void)cont
 
 static struct plan_options options(void)
 {
-    return (struct plan_options){.seed = 7, .mode = MODE_CRITIC_RM, .pairing = PAIRING_ZIP, .critique_norm = NORM_TOKEN, .pairs_per_step = 5, .epochs = 2, .micro_batch_tokens = 2 * PATH,
+    return (struct plan_options){.set_name = "a set", .seed = 7, .mode = MODE_CRITIC_RM, .pairing = PAIRING_ZIP, .critique_norm = NORM_TOKEN, .pairs_per_step = 5, .epochs = 2, .micro_batch_tokens = 2 * PATH,
                                  .max_path_tokens = PATH, .data_size = 1, .row_multiple = 1, .share_prefix = true, .token_cost = 100, .attention_cost = 1, .lambda = lambda_half};
 }
 
@@ -368,7 +368,7 @@ static void what_cannot_work_is_refused_with_the_sizes(void **state)
     refused(&set, &o, USAGE, "data axis of 6");
     o = options();
     l.prompt[11] = PATH;
-    refused(&set, &o, FAILED, "pair 33 has a path of");
+    refused(&set, &o, FAILED, "a set: record 33 has a path of");
     l.prompt[11] = 3;
     set.n_pairs = 0;
     refused(&set, &o, FAILED, "empty");
@@ -395,15 +395,15 @@ static void a_pair_without_critiques_is_refused_where_they_are_read(void **state
     struct lengths l = {.source = {5}, .prompt = {3}, .response = {4, 4}, .critique = {2}, .first = {0, 1, 1}};
     struct plan_set set = {1, l.source, l.prompt, l.response, l.first, l.critique};
     struct plan_options o = options();
-    refused(&set, &o, USAGE, "record 5 has no critique of its rejected response");
+    refused(&set, &o, USAGE, "a set: record 5 has no critique of its rejected response");
     l.first[1] = l.first[2] = 0;
     o.mode = MODE_CRITIQUE_ONLY;
-    refused(&set, &o, USAGE, "record 5 has neither");
+    refused(&set, &o, USAGE, "a set: record 5 has neither");
     o.mode = MODE_REWARD_ONLY;
     struct plan *plan = open_plan(&set, &o);
     plan_free(&plan);
     l.response[0] = l.response[1] = 0;
-    refused(&set, &o, USAGE, "record 5 is a conversation");
+    refused(&set, &o, USAGE, "a set: record 5 is a conversation");
 }
 
 int main(void)

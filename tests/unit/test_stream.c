@@ -44,7 +44,7 @@ static void source_open(struct source *s, int data_size, int64_t budget)
 {
     assert_int_equal(dsub_open(scratch_path(&scratch, "dsub"), &s->dsub), OK);
     assert_int_equal(dsub_view_make(s->dsub, keep_all, NULL, &s->view), OK);
-    s->options = (struct plan_options){.seed = 1, .mode = MODE_CRITIC_RM, .pairing = PAIRING_ZIP, .pairs_per_step = 4, .epochs = 2, .micro_batch_tokens = budget, .max_path_tokens = 48,
+    s->options = (struct plan_options){.set_name = "a set", .seed = 1, .mode = MODE_CRITIC_RM, .pairing = PAIRING_ZIP, .pairs_per_step = 4, .epochs = 2, .micro_batch_tokens = budget, .max_path_tokens = 48,
                                        .data_size = data_size, .row_multiple = 2, .share_prefix = true, .vocabulary = BYTE_VOCABULARY, .token_cost = 10, .attention_cost = 1, .lambda = lambda_half};
     s->layout = (struct forest_layout){BYTE_END_OF_TEXT, true, 2};
     assert_int_equal(plan_create(&s->view.lengths, &s->options, &s->plan), OK);

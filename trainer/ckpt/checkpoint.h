@@ -31,7 +31,8 @@ int checkpoint_resolve(const char *path, char *dir, size_t size);
  * info may be NULL; checkpoint_info_clear frees its options. Collective over the mesh's world. */
 int checkpoint_load(const char *dir, struct store *store, struct checkpoint_info *info);
 
-/* Keeps the last `keep` complete checkpoints (0: all), removes older ones, manifest first, and unfinished folders older than the newest. Collective. */
+/* Keeps the last `keep` complete checkpoints (0: all), removes older ones, manifest first, and unfinished folders older than the newest. What cannot be removed is a
+ * warning. Collective. */
 int checkpoint_prune(const char *run, struct comm *world, int64_t keep);
 
 #endif

@@ -195,4 +195,12 @@ done:
     return status;
 }
 
-int checkpoint_prune(const char *run, struct comm *world, int64_t keep) { return agree_status(world, world->rank == 0 ? prune(run, keep) : OK); }
+/* What cannot be removed (another program has it open on a network disk, an orphan still writes there) is tried again at the next save: no reason to end a run. */
+int checkpoint_prune(const char *run, struct comm *world, int64_t keep)
+{
+    if (world->rank == 0 && prune(run, keep) != OK) {
+        log_warn("%s; the run goes on", trace_sentence());
+        trace_clear();
+    }
+    return world->ops->barrier(world);
+}

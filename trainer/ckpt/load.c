@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "base/hash.h"
-#include "base/log.h"
 #include "base/philox.h"
 #include "base/safetensors.h"
 #include "base/status.h"

@@ -41,8 +41,11 @@ struct backbone {
     void *norm_TC, *part_TC, *dh_SC, *ffn_TF, *dq_TQ, *do_TQ, *dk_TK, *dv_TK;
     float *delta_HT, *cos_PD, *sin_PD;
     uint32_t *token_T;
-    int32_t *position_T;
+    int32_t *position_T, *slot_T;       /* slot_T: with a cache only */
     struct attention_plan plan;
+    struct backbone_rows at_hand;       /* the rows of this pass, */
+    const struct attention_key_run *key_run;    /* seen from their keys (backward), */
+    const struct kv_memory *cache;      /* and the keys they see; NULL: those of the pass itself */
     int64_t rows, local_rows;           /* of the forest at hand */
     void *block;
     size_t n_bytes;
@@ -84,8 +87,10 @@ static void slice_work(struct backbone *b, struct slicer *s)
     b->sin_PD = slice(s, b->options.max_positions * half, 4);
     b->token_T = slice(s, T, 4);
     b->position_T = slice(s, T, 4);
-    if (!b->options.with_backward)
+    if (!b->options.with_backward) {
+        b->slot_T = slice(s, T, 4);
         return;
+    }
     b->dh_SC = slice(s, S * b->hidden, e);
     b->dq_TQ = slice(s, T * b->q_cols, e);
     b->do_TQ = slice(s, T * b->q_cols, e);
@@ -339,14 +344,27 @@ static int head_norm_backward(const struct backbone *b, int param, int heads, co
     return b->device->ops->copy(stream_of(b), dy, scratch, n_bytes, DEVICE_TO_DEVICE);
 }
 
-static struct attention_args attention_args(const struct backbone *b, struct layer_memory *l)
+static struct attention_args attention_args(const struct backbone *b, struct layer_memory *l, int layer)
 {
+    const struct kv_memory *c = b->cache;
     return (struct attention_args){
-        .rows = b->rows, .key_rows = b->rows, .heads = b->heads, .kv_heads = b->kv_heads, .dim = b->model->head_dim,
+        .rows = b->rows, .key_rows = c ? c->n_slots : b->rows, .heads = b->heads, .kv_heads = b->kv_heads, .dim = b->model->head_dim,
         .scale = 1.0f / sqrtf((float)b->model->head_dim), .dtype = b->dtype,
-        .q_THD = l->q_TQ, .k_SGD = l->k_TK, .v_SGD = l->v_TK, .o_THD = l->o_TQ, .lse_HT = l->lse_HT,
-        .runs = b->plan.run, .n_runs = b->plan.n_runs, .ranges = b->plan.range, .key_runs = b->plan.key_run, .n_key_runs = b->plan.n_runs,
+        .q_THD = l->q_TQ, .k_SGD = c ? c->k_SGD[layer] : l->k_TK, .v_SGD = c ? c->v_SGD[layer] : l->v_TK, .o_THD = l->o_TQ, .lse_HT = l->lse_HT,
+        .runs = b->at_hand.run, .n_runs = b->at_hand.n_runs, .ranges = b->at_hand.range, .key_runs = b->key_run, .n_key_runs = b->at_hand.n_runs,
     };
+}
+
+/* The rows' keys and values to their slots of the layer's cache. */
+static int store_keys(const struct backbone *b, const struct layer_memory *l, int layer)
+{
+    if (!b->cache)
+        return OK;
+    struct rows_args args = {.n_index = b->rows, .cols = b->kv_cols, .dtype = b->dtype, .index = b->slot_T, .x = l->k_TK, .y = b->cache->k_SGD[layer]};
+    TRY(kernels_of(b)->scatter_rows(stream_of(b), &args));
+    args.x = l->v_TK;
+    args.y = b->cache->v_SGD[layer];
+    return kernels_of(b)->scatter_rows(stream_of(b), &args);
 }
 
 static int project_forward(const struct backbone *b, const struct layer_params *p, struct layer_memory *l)
@@ -368,10 +386,12 @@ static int project_forward(const struct backbone *b, const struct layer_params *
 }
 
 /* norm_TC -> own rows of part_TC: the attention's contribution to the residual */
-static int attention_block_forward(const struct backbone *b, const struct layer_params *p, struct layer_memory *l)
+static int attention_block_forward(const struct backbone *b, int layer, struct layer_memory *l)
 {
+    const struct layer_params *p = &b->layer[layer];
     TRY(project_forward(b, p, l));
-    struct attention_args args = attention_args(b, l);
+    TRY(store_keys(b, l, layer));
+    struct attention_args args = attention_args(b, l, layer);
     TRY(kernels_of(b)->attention_forward(stream_of(b), &args));
     TRY(linear_forward(b, p->o, l->o_TQ, b->part_TC));
     return scatter_sequence(b, b->part_TC);
@@ -402,7 +422,7 @@ static int attention_block_backward(struct backbone *b, int layer, struct layer_
     TRY(b->device->ops->copy(stream_of(b), own_rows(b, b->part_TC), b->dh_SC, local_bytes, DEVICE_TO_DEVICE));
     TRY(gather_sequence(b, b->part_TC));
     TRY(linear_backward(b, p->o, l->o_TQ, b->part_TC, b->do_TQ, false));
-    struct attention_args args = attention_args(b, l);
+    struct attention_args args = attention_args(b, l, layer);
     args.do_THD = b->do_TQ;
     args.dq_THD = b->dq_TQ;
     args.dk_SGD = b->dk_TK;
@@ -465,17 +485,19 @@ static struct layer_memory *memory_of(struct backbone *b, int layer) { return &b
 static int layer_rest_forward(struct backbone *b, int layer, struct layer_memory *l)
 {
     const struct layer_params *p = &b->layer[layer];
-    TRY(attention_block_forward(b, p, l));
+    TRY(attention_block_forward(b, layer, l));
     TRY(norm_forward(b, p->norm2, b->h_in_SC[layer], own_rows(b, b->part_TC), l->h_mid_SC, l->rstd2_S, b->norm_TC));
     return ffn_block_forward(b, p, l);
 }
 
-static int embed_forward(struct backbone *b, const struct forest *forest)
+static int embed_forward(struct backbone *b)
 {
     const struct param *p = &b->store->table->params[b->embed];
-    size_t n = (size_t)forest->n_rows;
-    TRY(b->device->ops->copy(stream_of(b), b->token_T, forest->token, n * 4, HOST_TO_DEVICE));
-    TRY(b->device->ops->copy(stream_of(b), b->position_T, forest->position, n * 4, HOST_TO_DEVICE));
+    size_t n_bytes = (size_t)b->rows * 4;
+    TRY(b->device->ops->copy(stream_of(b), b->token_T, b->at_hand.token, n_bytes, HOST_TO_DEVICE));
+    TRY(b->device->ops->copy(stream_of(b), b->position_T, b->at_hand.position, n_bytes, HOST_TO_DEVICE));
+    if (b->cache)
+        TRY(b->device->ops->copy(stream_of(b), b->slot_T, b->at_hand.slot, n_bytes, HOST_TO_DEVICE));
     struct embedding_args args = {.rows = b->rows, .cols = b->hidden, .dtype = b->dtype, .token = b->token_T, .vocab_first = p->box_offset[0],
                                   .vocab_count = p->local_shape[0], .table = store_weight(b->store, b->embed), .y = b->part_TC};
     TRY(kernels_of(b)->embedding_forward(stream_of(b), &args));
@@ -484,16 +506,13 @@ static int embed_forward(struct backbone *b, const struct forest *forest)
     return b->device->ops->copy(stream_of(b), b->h_in_SC[0], own_rows(b, b->part_TC), local_bytes, DEVICE_TO_DEVICE);
 }
 
-int backbone_forward(struct backbone *b, const struct forest *forest, const void **hidden_TC)
+/* The rows at hand through all layers. */
+static int forward(struct backbone *b)
 {
-    *hidden_TC = b->norm_TC;
-    if (forest->n_rows == 0)
-        return OK;
-    ASSERT(forest->n_rows <= b->options.max_rows && forest->n_rows % b->tensor->size == 0);
-    b->rows = forest->n_rows;
-    b->local_rows = forest->n_rows / b->tensor->size;
-    TRY(attention_plan_make(&b->plan, forest));
-    TRY(embed_forward(b, forest));
+    ASSERT(b->at_hand.n_rows <= b->options.max_rows && b->at_hand.n_rows % b->tensor->size == 0);
+    b->rows = b->at_hand.n_rows;
+    b->local_rows = b->rows / b->tensor->size;
+    TRY(embed_forward(b));
     struct layer_memory *first = memory_of(b, 0);
     TRY(norm_forward(b, b->layer[0].norm1, b->h_in_SC[0], NULL, NULL, first->rstd1_S, b->norm_TC));
     int n = b->model->layers;
@@ -505,6 +524,27 @@ int backbone_forward(struct backbone *b, const struct forest *forest, const void
         TRY(norm_forward(b, next_norm, l->h_mid_SC, own_rows(b, b->part_TC), b->h_in_SC[i + 1], next_rstd, b->norm_TC));
     }
     return OK;
+}
+
+int backbone_forward(struct backbone *b, const struct forest *forest, const void **hidden_TC)
+{
+    *hidden_TC = b->norm_TC;
+    if (forest->n_rows == 0)
+        return OK;
+    TRY(attention_plan_make(&b->plan, forest));
+    b->at_hand = (struct backbone_rows){.n_rows = forest->n_rows, .token = forest->token, .position = forest->position, .run = b->plan.run, .n_runs = b->plan.n_runs, .range = b->plan.range};
+    b->key_run = b->plan.key_run;
+    b->cache = NULL;
+    return forward(b);
+}
+
+int backbone_forward_cached(struct backbone *b, const struct backbone_rows *rows, const struct kv_memory *cache, const void **hidden_TC)
+{
+    ASSERT(!b->options.with_backward);
+    *hidden_TC = b->norm_TC;
+    b->at_hand = *rows;
+    b->cache = cache;
+    return rows->n_rows > 0 ? forward(b) : OK;
 }
 
 int backbone_hidden_grad(struct backbone *b, void **dhidden_TC)

@@ -34,6 +34,20 @@ void backbone_destroy(struct backbone **backbone);
  * Collective over tensor. An empty forest does nothing. */
 int backbone_forward(struct backbone *backbone, const struct forest *forest, const void **hidden_TC);
 
+/* Rows that see keys of a cache, for generation. Their own keys and values are first put at slot[row] of each layer's cache, so rows of one pass see each other where a
+ * range covers their slots. */
+struct kv_memory { int64_t n_slots; void *const *k_SGD, *const *v_SGD; };       /* [layers], each [n_slots][local KV heads][head_dim] in the run's dtype */
+struct backbone_rows {
+    int64_t n_rows;                     /* a multiple of the tensor axis, at most max_rows */
+    const uint32_t *token;
+    const int32_t *position, *slot;     /* slot -1: the row's key is in the cache already, or the row is padding */
+    const struct attention_run *run;    /* with ranges in slots */
+    int n_runs;
+    const struct attention_range *range;
+};
+/* Needs a backbone without backward. *hidden_TC as above. Collective over tensor, with equal rows. */
+int backbone_forward_cached(struct backbone *backbone, const struct backbone_rows *rows, const struct kv_memory *cache, const void **hidden_TC);
+
 /* A zeroed gradient of hidden_TC to be filled; each tensor rank holds a part, their sum is the gradient. */
 int backbone_hidden_grad(struct backbone *backbone, void **dhidden_TC);
 

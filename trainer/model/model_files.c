@@ -8,7 +8,7 @@
 
 const struct model_file model_files[] = {
     {"tokenizer.json", false}, {"tokenizer.json.gz", false}, {"tokenizer_config.json", true}, {"special_tokens_map.json", true}, {"tokenizer.model", false}, {"vocab.json", false},
-    {"merges.txt", false}, {"added_tokens.json", false}, {"chat_template.jinja", false}, {"chat_template.json", false}, {"generation_config.json", false}, {NULL, false}};
+    {"merges.txt", false}, {"added_tokens.json", false}, {"chat_template.jinja", false}, {"chat_template.json", false}, {"generation_config.json", false}, {"critic-rm.json", false}, {NULL, false}};
 
 static int copy_one(const char *from, const char *to, const char *name)
 {

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "comm/agree.h"
 
 struct optimizer {
     struct store *store;

@@ -1,0 +1,206 @@
+/* ordered_lines: see ordered_lines.h. */
+#include "launch/ordered_lines.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "base/status.h"
+
+struct waiting { int64_t index; char *text; };
+
+struct ordered_lines {
+    char path[2048], job[2100];
+    FILE *file;
+    int64_t n_written;
+    struct waiting *waiting;    /* lines that came before their turn, in no order */
+    int64_t n_waiting, max_waiting;
+};
+
+/* ---- the job --------------------------------------------------------------------------------------------------------------------------------- */
+
+static int job_json(const char *input, const char *model, const struct config *config, json_t **out)
+{
+    char hex[HASH_HEX_SIZE], *options;
+    uint64_t hash, n_bytes;
+    TRY(hash_file(input, &hash, &n_bytes));
+    hash_to_hex(hash, hex);
+    TRY(options_write_yaml(config_options(), config, &options));
+    *out = json_pack("{s:s, s:s, s:s, s:s}", "input", input, "input_xxh3", hex, "model", model, "options", options);
+    free(options);
+    CHECK(*out, "out of memory");
+    return OK;
+}
+
+static int same_text(json_t *was, json_t *is, const char *key, const char *where)
+{
+    const char *a, *b;
+    TRY(json_get_text(was, key, where, &a));
+    TRY(json_get_text(is, key, where, &b));
+    CHECK_USAGE(strcmp(a, b) == 0, "%s was begun with %s '%s', and this is '%s': set it back, or write to another file", where, key, a, b);
+    return OK;
+}
+
+static int same_options(json_t *was, const struct config *config, const char *where)
+{
+    const char *text;
+    char a[OPTION_TEXT_SIZE], b[OPTION_TEXT_SIZE];
+    TRY(json_get_text(was, "options", where, &text));
+    struct config *saved = calloc(1, sizeof *saved);
+    CHECK(saved, "out of memory");
+    options_default(config_options(), saved);
+    int status = options_parse_yaml(config_options(), text, strlen(text), where, saved);
+    const struct option *o = status == OK ? options_difference(config_options(), GENERATES, saved, config, a, b) : NULL;
+    free(saved);
+    TRY(status);
+    CHECK_USAGE(!o, "%s was begun with %s.%s %s, and this is %s: set it back, or write to another file", where, o->section, o->key, a, b);
+    return OK;
+}
+
+static int check_job(const struct ordered_lines *l, json_t *job, const struct config *config)
+{
+    json_t *was;
+    TRY(json_parse_file(l->job, &was));
+    int status = same_text(was, job, "input_xxh3", l->job);
+    if (status == OK)
+        status = same_text(was, job, "model", l->job);
+    if (status == OK)
+        status = same_options(was, config, l->job);
+    json_decref(was);
+    return status;
+}
+
+static int write_job(const struct ordered_lines *l, json_t *job)
+{
+    char *text = json_dumps(job, JSON_INDENT(1));
+    CHECK(text, "out of memory while writing %s", l->job);
+    int status = file_write_atomic(l->job, text, strlen(text));
+    free(text);
+    return status;
+}
+
+/* ---- lines ----------------------------------------------------------------------------------------------------------------------------------- */
+
+/* Counts whole lines and cuts off a part of one. */
+static int count_lines(struct ordered_lines *l)
+{
+    char *text;
+    size_t n_bytes, whole = 0;
+    if (!file_exists(l->path))
+        return OK;
+    TRY(file_read(l->path, &text, &n_bytes));
+    for (size_t i = 0; i < n_bytes; i++)
+        if (text[i] == '\n') {
+            l->n_written++;
+            whole = i + 1;
+        }
+    free(text);
+    CHECK(truncate(l->path, (off_t)whole) == 0, "cannot cut %s to its whole lines: %s", l->path, strerror(errno));
+    return OK;
+}
+
+static int begin(struct ordered_lines *l, const char *input, const char *model, const struct config *config)
+{
+    json_t *job;
+    bool begun = file_exists(l->job);
+    CHECK(begun || !file_exists(l->path), "%s is there and complete: remove it, or write to another file", l->path);
+    TRY(job_json(input, model, config, &job));
+    int status = begun ? check_job(l, job, config) : write_job(l, job);
+    json_decref(job);
+    TRY(status);
+    TRY(count_lines(l));
+    l->file = fopen(l->path, "a");
+    CHECK(l->file, "cannot write %s: %s", l->path, strerror(errno));
+    return OK;
+}
+
+int ordered_lines_open(const char *path, const char *input, const char *model, const struct config *config, int64_t *n_done, struct ordered_lines **out)
+{
+    CHECK_USAGE(strlen(path) < sizeof (*out)->path - 16, "the path %s is too long", path);
+    struct ordered_lines *l = calloc(1, sizeof *l);
+    CHECK(l, "out of memory");
+    strcpy(l->path, path);
+    snprintf(l->job, sizeof l->job, "%s.job.json", path);
+    int status = begin(l, input, model, config);
+    if (status != OK) {
+        ordered_lines_close(&l);
+        return status;
+    }
+    *n_done = l->n_written;
+    *out = l;
+    return OK;
+}
+
+static int write_line(struct ordered_lines *l, char *text)
+{
+    bool written = fputs(text, l->file) >= 0 && fputc('\n', l->file) != EOF && fflush(l->file) == 0;
+    free(text);
+    CHECK(written, "cannot write %s: %s", l->path, strerror(errno));
+    l->n_written++;
+    return OK;
+}
+
+static int keep(struct ordered_lines *l, int64_t index, char *text)
+{
+    if (l->n_waiting == l->max_waiting) {
+        struct waiting *grown = realloc(l->waiting, (size_t)(2 * l->max_waiting + 64) * sizeof *grown);
+        CHECK(grown, "out of memory for lines that wait for earlier ones");
+        l->waiting = grown;
+        l->max_waiting = 2 * l->max_waiting + 64;
+    }
+    l->waiting[l->n_waiting++] = (struct waiting){index, text};
+    return OK;
+}
+
+/* The line that comes next, NULL while it is not there. */
+static char *take_next(struct ordered_lines *l)
+{
+    for (int64_t i = 0; i < l->n_waiting; i++)
+        if (l->waiting[i].index == l->n_written) {
+            char *text = l->waiting[i].text;
+            l->waiting[i] = l->waiting[--l->n_waiting];
+            return text;
+        }
+    return NULL;
+}
+
+int ordered_lines_put(struct ordered_lines *l, int64_t index, char *text)
+{
+    ASSERT(index >= l->n_written);
+    TRY(keep(l, index, text));
+    for (char *next; (next = take_next(l));)
+        TRY(write_line(l, next));
+    return OK;
+}
+
+void ordered_lines_close(struct ordered_lines **out)
+{
+    struct ordered_lines *l = *out;
+    if (!l)
+        return;
+    if (l->file)
+        fclose(l->file);
+    for (int64_t i = 0; i < l->n_waiting; i++)
+        free(l->waiting[i].text);
+    free(l->waiting);
+    free(l);
+    *out = NULL;
+}
+
+int ordered_lines_finish(struct ordered_lines **out, int64_t n)
+{
+    struct ordered_lines *l = *out;
+    ASSERT(l->n_written == n && l->n_waiting == 0);
+    bool closed = fclose(l->file) == 0;
+    l->file = NULL;
+    int status = closed ? file_sync(l->path) : FAIL("cannot write %s: %s", l->path, strerror(errno));
+    if (status == OK)
+        status = file_remove(l->job);
+    ordered_lines_close(out);
+    return status;
+}
