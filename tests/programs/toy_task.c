@@ -1,7 +1,9 @@
-/* toy_task OUT N_PAIRS: a toy preference task and a random toy backbone for it.
+/* toy_task PROMPTS OUT N_CONVERSATIONS N_PAIRS: a toy preference task (tests/tools/toy_text.h), a random toy backbone for it, and what it is taught first.
  *
  *   OUT/backbone/{config.json, tokenizer.json}   a Llama of 4 layers, hidden 128; byte tokens and ChatML's three special ones
- *   OUT/pairs.jsonl                              "sort 5 3 9 1": the chosen answer is in order, the rejected one has two neighbours swapped; critiques say so
+ *   OUT/teach.jsonl                              conversations: answer, judge, rate a critique, sum critiques up. The instructions are the files of PROMPTS
+ *   OUT/pairs.jsonl                              preference pairs; in one of five the labels are exchanged (subset "mislabelled"), for the filter to find
+ *   OUT/pairs-with-critiques.jsonl               pairs, all labelled rightly, with ready critiques
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,10 +11,10 @@
 
 #include "base/file.h"
 #include "base/json.h"
-#include "base/philox.h"
 #include "base/status.h"
+#include "tests/tools/toy_text.h"
 
-enum { DIGITS = 5, CRITIQUES = 3 };
+enum { MISLABELLED_PERCENT = 20, JUDGE_MISTAKES_PERCENT = 15, ANSWER_MISTAKES_PERCENT = 25, CANDIDATES = 4, READY_CRITIQUES = 3 };
 
 static void must(int status)
 {
@@ -67,91 +69,222 @@ static json_t *config(void)
                      "max_position_embeddings", 512, "rms_norm_eps", 1e-5, "rope_theta", 10000.0, "tie_word_embeddings", 1, "bos_token_id", 257, "eos_token_id", 258);
 }
 
-struct draw { struct philox random; uint32_t n; };
-static int below(struct draw *d, int n) { return (int)philox_below(&d->random, d->n++, (uint64_t)n); }
+/* ---- instructions ---------------------------------------------------------------------------------------------------------------------------- */
 
-static void join(const int *digit, char *out)
+/* The program's own reading: line ends at the end are left off. */
+static char *read_prompt(const char *folder, const char *name)
 {
-    for (int i = 0; i < DIGITS; i++)
-        out += snprintf(out, 3, i ? " %d" : "%d", digit[i]);
+    char path[2048], *text;
+    size_t n;
+    must(path_join(path, sizeof path, folder, name));
+    must(file_read(path, &text, &n));
+    while (n > 0 && text[n - 1] == '\n')
+        text[--n] = 0;
+    return text;
 }
 
-/* Different digits, in order, and in a random order. */
-static void draw_digits(struct draw *d, int sorted[DIGITS], int shuffled[DIGITS])
+static char *filled(const char *prompt, const char *placeholder, const char *value)
 {
-    int pool[10], n = 0;
-    for (int i = 0; i < 10; i++)
-        pool[i] = i;
-    for (int i = 0; i < DIGITS; i++) {
-        int j = i + below(d, 10 - i), t = pool[i];
-        pool[i] = pool[j];
-        pool[j] = t;
-        shuffled[i] = pool[i];
+    const char *at = strstr(prompt, placeholder);
+    char *out = NULL;
+    if (!at || asprintf(&out, "%.*s%s%s", (int)(at - prompt), prompt, value, at + strlen(placeholder)) < 0) {
+        fprintf(stderr, "toy_task: the instruction '%s' has no %s\n", prompt, placeholder);
+        exit(1);
     }
-    for (int v = 0; v < 10; v++)
-        for (int i = 0; i < DIGITS; i++)
-            if (shuffled[i] == v)
-                sorted[n++] = v;
+    return out;
 }
 
-static json_t *critiques(struct draw *d, const int *answer, int swapped)
+/* ---- records --------------------------------------------------------------------------------------------------------------------------------- */
+
+static FILE *open_file(const char *folder, const char *name)
 {
-    static const char *const good[] = {"every digit is in order: good", "no digit is out of place: good", "it rises all the way: good", "the order is right: good"};
-    static const char *const bad[] = {" stands before ", " is put ahead of ", " is followed by ", " should come after "};
-    json_t *list = json_array();
-    int first = below(d, 4);
-    for (int i = 0; i < CRITIQUES; i++) {
-        char text[96];
-        int kind = (first + i) % 4;
-        if (swapped < 0)
-            snprintf(text, sizeof text, "%s", good[kind]);
-        else
-            snprintf(text, sizeof text, "%d%s%d: wrong", answer[swapped], bad[kind], answer[swapped + 1]);
-        json_array_append_new(list, json_pack("{s:s, s:f}", "text", text, "judge_score", swapped < 0 ? 9.0 : 2.0));
+    char path[2048];
+    must(path_join(path, sizeof path, folder, name));
+    FILE *file = fopen(path, "w");
+    if (!file) {
+        perror(path);
+        exit(1);
     }
-    return list;
+    return file;
 }
 
-static void write_pair(FILE *file, int number)
+static void close_file(FILE *file)
 {
-    struct draw d = {philox_make(1, PHILOX_SAMPLING, 0, (uint64_t)number), 0};
-    int sorted[DIGITS], shuffled[DIGITS], wrong[DIGITS];
-    char question[32], right_text[32], wrong_text[32], prompt[64], id[32];
-    draw_digits(&d, sorted, shuffled);
-    memcpy(wrong, sorted, sizeof wrong);
-    int at = below(&d, DIGITS - 1);
-    wrong[at] = sorted[at + 1];
-    wrong[at + 1] = sorted[at];
-    join(shuffled, question);
-    join(sorted, right_text);
-    join(wrong, wrong_text);
-    snprintf(prompt, sizeof prompt, "sort %s", question);
-    snprintf(id, sizeof id, "sort-%d", number);
-    json_t *line = json_pack("{s:s, s:s, s:s, s:{s:s, s:o}, s:{s:s, s:o}}", "id", id, "subset", "sort", "prompt", prompt, "chosen", "text", right_text, "critiques",
-                             critiques(&d, sorted, -1), "rejected", "text", wrong_text, "critiques", critiques(&d, wrong, at));
+    if (fclose(file) != 0) {
+        perror("toy_task");
+        exit(1);
+    }
+}
+
+static void write_line(FILE *file, json_t *line)
+{
     json_dumpf(line, file, JSON_COMPACT);
     fputc('\n', file);
     json_decref(line);
 }
 
-int main(int argc, char **argv)
+struct prompts { char *judge, *rank, *summarise, *critique; };
+
+/* The turns of a conversation about an answer; instruction NULL: the answer itself is what is learnt. */
+static void write_conversation(FILE *file, const char *question, const char *answer, const char *instruction, const char *target)
+{
+    json_t *turns = json_pack("[{s:s, s:s}, {s:s, s:s}]", "role", "user", "content", question, "role", "assistant", "content", answer);
+    if (instruction) {
+        json_array_append_new(turns, json_pack("{s:s, s:s}", "role", "user", "content", instruction));
+        json_array_append_new(turns, json_pack("{s:s, s:s}", "role", "assistant", "content", target));
+    }
+    write_line(file, json_pack("{s:o}", "messages", turns));
+}
+
+static enum toy_claim draw_claim(struct toy_draw *d, int mistakes_percent)
+{
+    if (!toy_chance(d, mistakes_percent))
+        return TOY_TRUE;
+    return toy_chance(d, 70) ? TOY_OPPOSITE : TOY_MISPLACED;
+}
+
+static void teach_judging(FILE *file, struct toy_draw *d, const struct prompts *p, const char *question, const struct toy_answer *a)
+{
+    char answer[TOY_TEXT], target[TOY_TEXT];
+    toy_write_answer(a, answer);
+    toy_write_judgement(d, a, toy_chance(d, JUDGE_MISTAKES_PERCENT) ? TOY_OPPOSITE : TOY_TRUE, target);
+    write_conversation(file, question, answer, p->judge, target);
+}
+
+static void teach_rating(FILE *file, struct toy_draw *d, const struct prompts *p, const char *question, const struct toy_answer *a)
+{
+    char answer[TOY_TEXT], critique[TOY_TEXT], target[TOY_TEXT];
+    enum toy_claim claim = draw_claim(d, 50);
+    toy_write_answer(a, answer);
+    toy_write_critique(d, a, claim, critique);
+    toy_write_rating(a, claim, target);
+    char *instruction = filled(p->rank, "{critique}", critique);
+    write_conversation(file, question, answer, instruction, target);
+    free(instruction);
+}
+
+static void teach_summing(FILE *file, struct toy_draw *d, const struct prompts *p, const char *question, const struct toy_answer *a)
+{
+    char answer[TOY_TEXT], critique[CANDIDATES][TOY_TEXT], list[TOY_LIST], target[TOY_TEXT];
+    int n = 2 + toy_below(d, CANDIDATES - 1);
+    for (int i = 0; i < n; i++)
+        toy_write_critique(d, a, draw_claim(d, JUDGE_MISTAKES_PERCENT), critique[i]);
+    toy_write_answer(a, answer);
+    toy_write_list(critique, n, list);
+    toy_write_critique(d, a, TOY_TRUE, target);
+    char *instruction = filled(p->summarise, "{critiques}", list);
+    write_conversation(file, question, answer, instruction, target);
+    free(instruction);
+}
+
+/* A bare verdict, as often wrong as the judge: what training on D_sub shall make better. */
+static void teach_critique(FILE *file, struct toy_draw *d, const struct prompts *p, const char *question, const struct toy_answer *a)
+{
+    char answer[TOY_TEXT];
+    toy_write_answer(a, answer);
+    write_conversation(file, question, answer, p->critique, (a->exchanged < 0) == toy_chance(d, JUDGE_MISTAKES_PERCENT) ? "wrong" : "good");
+}
+
+static void teach(FILE *file, const struct prompts *p, int number)
+{
+    struct toy_draw d = toy_draw(TOY_TEACHING, number);
+    struct toy_question q = toy_question(&d, true);
+    struct toy_answer a = toy_answer(&d, &q, toy_chance(&d, 50));
+    char question[TOY_TEXT], answer[TOY_TEXT];
+    int kind = number % 20;
+    toy_write_question(&q, question);
+    if (kind < 6) {
+        teach_judging(file, &d, p, question, &a);
+    } else if (kind < 14) {
+        teach_rating(file, &d, p, question, &a);
+    } else if (kind < 16) {
+        teach_summing(file, &d, p, question, &a);
+    } else if (kind < 17) {
+        teach_critique(file, &d, p, question, &a);
+    } else {
+        a = toy_answer(&d, &q, !toy_chance(&d, ANSWER_MISTAKES_PERCENT));
+        toy_write_answer(&a, answer);
+        write_conversation(file, question, answer, NULL, NULL);
+    }
+}
+
+static void write_pair(FILE *file, int number)
+{
+    struct toy_draw d = toy_draw(TOY_PAIRS, number);
+    struct toy_question q = toy_question(&d, false);
+    bool mislabelled = toy_chance(&d, MISLABELLED_PERCENT);
+    struct toy_answer chosen = toy_answer(&d, &q, !mislabelled), rejected = toy_answer(&d, &q, mislabelled);
+    char question[TOY_TEXT], text[2][TOY_TEXT], id[32];
+    toy_write_question(&q, question);
+    toy_write_answer(&chosen, text[0]);
+    toy_write_answer(&rejected, text[1]);
+    snprintf(id, sizeof id, "sort-%d", number);
+    write_line(file, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", id, "subset", mislabelled ? "mislabelled" : "right", "prompt", question, "chosen", text[0], "rejected", text[1]));
+}
+
+static json_t *ready_response(struct toy_draw *d, const struct toy_answer *a)
+{
+    char text[TOY_TEXT];
+    json_t *list = json_array();
+    for (int i = 0; i < READY_CRITIQUES; i++) {
+        toy_write_critique(d, a, TOY_TRUE, text);
+        json_array_append_new(list, json_string(text));
+    }
+    toy_write_answer(a, text);
+    return json_pack("{s:s, s:o}", "text", text, "critiques", list);
+}
+
+static void write_ready_pair(FILE *file, int number)
+{
+    struct toy_draw d = toy_draw(TOY_READY, number);
+    struct toy_question q = toy_question(&d, false);
+    struct toy_answer chosen = toy_answer(&d, &q, true), rejected = toy_answer(&d, &q, false);
+    char question[TOY_TEXT];
+    toy_write_question(&q, question);
+    write_line(file, json_pack("{s:s, s:o, s:o}", "prompt", question, "chosen", ready_response(&d, &chosen), "rejected", ready_response(&d, &rejected)));
+}
+
+/* ---- the program ----------------------------------------------------------------------------------------------------------------------------- */
+
+static void write_backbone(const char *folder)
 {
     char path[2048];
-    if (argc != 3) {
-        fprintf(stderr, "toy_task OUT N_PAIRS\n");
-        return 2;
-    }
-    must(path_join(path, sizeof path, argv[1], "backbone"));
+    must(path_join(path, sizeof path, folder, "backbone"));
     must(dir_make(path));
     write_json(path, "config.json", config());
     write_json(path, "tokenizer.json", tokenizer());
-    must(path_join(path, sizeof path, argv[1], "pairs.jsonl"));
-    FILE *file = fopen(path, "w");
-    if (!file) {
-        perror(path);
-        return 1;
+}
+
+static void write_teaching(const char *prompts, const char *folder, int n)
+{
+    struct prompts p = {read_prompt(prompts, "judge.txt"), read_prompt(prompts, "rank.txt"), read_prompt(prompts, "summarise.txt"), read_prompt(prompts, "critique.txt")};
+    FILE *file = open_file(folder, "teach.jsonl");
+    for (int i = 0; i < n; i++)
+        teach(file, &p, i);
+    close_file(file);
+    free(p.judge);
+    free(p.rank);
+    free(p.summarise);
+    free(p.critique);
+}
+
+static void write_pairs(const char *folder, const char *name, int n, void (*write)(FILE *, int))
+{
+    FILE *file = open_file(folder, name);
+    for (int i = 0; i < n; i++)
+        write(file, i);
+    close_file(file);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 5) {
+        fprintf(stderr, "toy_task PROMPTS OUT N_CONVERSATIONS N_PAIRS\n");
+        return 2;
     }
-    for (int i = 0; i < atoi(argv[2]); i++)
-        write_pair(file, i);
-    return fclose(file) == 0 ? 0 : 1;
+    write_backbone(argv[2]);
+    write_teaching(argv[1], argv[2], atoi(argv[3]));
+    write_pairs(argv[2], "pairs.jsonl", atoi(argv[4]), write_pair);
+    write_pairs(argv[2], "pairs-with-critiques.jsonl", atoi(argv[4]), write_ready_pair);
+    return 0;
 }
