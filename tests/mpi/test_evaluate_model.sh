@@ -91,6 +91,9 @@ check "CriticBench is the same on 1 rank, data 2 and tensor 2" meshes critic cri
 check "its table is that of what the model was taught" diff want critic.1/table.txt
 check "--scores of its items.jsonl gives that table, too" again critic criticbench critic.jsonl
 check "an answer that cannot be compared is not asked for" grep -E '"id":"math".*"answer":null' critic.1/items.jsonl
+forced() { evaluate criticbench critic.jsonl --model tiny "${some[@]}" --set backbone.init=random "$@" forced >/dev/null && grep -F "verdicts could not be read" forced/table.txt; }
+check "an untrained model gives no verdict" says 0 "note: 6 of 6 verdicts could not be read" forced
+check "forced it gives one wherever there is room" says 0 "note: 1 of 6 verdicts could not be read" forced --set generate.force_score=true
 
 # ---- wrong usage ----
 check "a model or scores, not both" says 2 "evaluate takes --model or --scores, not both" evaluate judgebench pairs.jsonl --model trained --scores reward.1/items.jsonl
