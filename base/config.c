@@ -72,7 +72,7 @@ static const struct option options[] = {
     INT(generate, top_k, GENERATES, "0", 0, 1e7, "sample from the k most probable tokens; 0: from all"),
     NUMBER(generate, min_p, GENERATES, "0", 0, 1, "leave out tokens less probable than this part of the most probable one; 0: none"),
     TEXT(generate, stop, GENERATES, "", "texts that end a generation and are cut off, parted by |"),
-    BOOL(generate, force_score, GENERATES, "false", "begin the score's line for the judge and let only 1..10 follow, for weak judges"),
+    BOOL(generate, force_score, GENERATES, "false", "begin the score's line for the judge and let only 1..10 follow, for weak judges; so with the verdict of evaluate criticbench"),
     BOOL(generate, keep_score_text, GENERATES, "false", "leave the judge's score line in the critique: the reward head can read the answer there"),
     NUMBER(generate, min_scored, GENERATES, "0.5", 0, 1, "part of the candidates of each response that must have a score, in refine and sample"),
     CHOICE(generate, refine, GENERATES, "rank", "rank|summarise|none", "how K critiques are made of the candidates"),

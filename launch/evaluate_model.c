@@ -284,10 +284,14 @@ static int evaluate(struct evaluating *e, enum evaluate_by by)
     return OK;
 }
 
+/* What is asked of a score is freed with all that is asked. */
+static void leave(void *owner) { (void)owner; }
+
 int evaluate_model(struct session *session, const struct benchmark *benchmark, enum evaluate_by by, struct scores *out)
 {
     struct evaluating e = {.session = session, .benchmark = benchmark, .out = out};
     int status = evaluate(&e, by);
+    scorer_drop(&e.scorer, leave);
     for (int64_t i = 0; e.asked && i < benchmark->n_responses; i++) {
         judging_free(&e.asked[i].judging);
         reply_free(&e.asked[i].reply);

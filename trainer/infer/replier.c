@@ -2,6 +2,27 @@
 #include "trainer/infer/replier.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "trainer/eval/criticbench.h"
+#include "trainer/infer/forced_score.h"
+
+static bool has_verdict(const char *text, size_t n_bytes)
+{
+    (void)n_bytes;
+    return criticbench_verdict(text) != VERDICT_NONE;
+}
+
+/* A line end, and one of two verdicts. */
+static int make_forced(const struct tokenizer *t, struct forced_line *out)
+{
+    static const char *const choice[] = {"[[correct]]", "[[wrong]]"};
+    out->n_choices = 2;
+    TRY(tokenizer_encode(t, "\n", 1, TOKENIZER_CONTINUE, &out->begin));
+    for (int i = 0; i < 2; i++)
+        TRY(tokenizer_encode(t, choice[i], strlen(choice[i]), TOKENIZER_CONTINUE, &out->choice[i]));
+    return OK;
+}
 
 int replier_open(const struct config *config, const struct encoder *encoder, struct generator *generator, struct replier *out)
 {
@@ -9,10 +30,19 @@ int replier_open(const struct config *config, const struct encoder *encoder, str
     out->critique = (struct generator_rule){.top_p = 1.0f, .max_new = config->data.max_critique_tokens, .stop = config->generate.stop};
     out->answer = out->critique;
     out->answer.max_new = config->generate.max_response_tokens;
-    return encode_instruction(encoder, INSTRUCTION_VERDICT, NULL, 0, &out->instruction);
+    TRY(encode_instruction(encoder, INSTRUCTION_VERDICT, NULL, 0, &out->instruction));
+    if (!config->generate.force_score)
+        return OK;
+    out->critique.forced = &out->forced;
+    out->critique.satisfied = has_verdict;
+    return make_forced(encoder->tokenizer, &out->forced);
 }
 
-void replier_close(struct replier *r) { token_list_free(&r->instruction); }
+void replier_close(struct replier *r)
+{
+    forced_score_free(&r->forced);
+    token_list_free(&r->instruction);
+}
 
 void reply_free(struct reply *r)
 {

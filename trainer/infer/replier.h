@@ -10,6 +10,7 @@ struct replier {
     const struct encoder *encoder;
     struct generator *generator;
     struct generator_rule critique, answer;
+    struct forced_line forced;              /* generate.force_score: the verdict's line is begun for the model where it wrote none, and only a verdict may follow */
     struct token_list instruction;          /* verdict */
 };
 
