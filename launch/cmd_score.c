@@ -235,7 +235,7 @@ static int run_all(struct score *s)
         if (!s->stop || s->session.mesh->data->size == 1)
             TRY(end_block(s));
     }
-    return s->stop && !at_end ? STOPPED : OK;
+    return s->stop ? STOPPED : OK;      /* behind the last line too: lines may be at work still */
 }
 
 /* ---- the command ----------------------------------------------------------------------------------------------------------------------------- */
