@@ -22,13 +22,13 @@ struct config {
     struct { config_text path; int init; } backbone;
     struct { config_text token; } reward;
     struct {
-        config_text train, pairs, benchmark, benchmark_file, eval, template, today_date, system, critique_prompt, judge_prompt, summarise_prompt, rank_prompt;
+        config_text train, pairs, benchmark, benchmark_file, eval, template, today_date, system, critique_prompt, judge_prompt, summarise_prompt, rank_prompt, verdict_prompt, correct_prompt;
         int64_t eval_last, max_path_tokens, max_critique_tokens, critiques_per_response, pairs_per_shard;
         double fraction;
         bool share_prefix;
     } data;
     struct {
-        int64_t candidates, samples, responses, top_k, kv_memory_mb, batch_tokens, records_per_part;
+        int64_t candidates, samples, responses, max_response_tokens, top_k, kv_memory_mb, batch_tokens, records_per_part;
         double temperature, score_temperature, top_p, min_p, min_scored, margin;
         config_text stop;
         bool force_score, keep_score_text, any_template;

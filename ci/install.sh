@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(build-essential cmake ninja-build pkg-config openmpi-bin libopenmpi-dev libhdf5-dev libdnnl-dev libjansson-dev libyaml-dev
-          libpcre2-dev libutf8proc-dev libxxhash-dev zlib1g-dev libcmocka-dev procps "$@")
+          libpcre2-dev libutf8proc-dev libxxhash-dev libmicrohttpd-dev zlib1g-dev libcmocka-dev procps "$@")
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")

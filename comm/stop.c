@@ -20,6 +20,13 @@ void stop_on_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+void stop_on_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+}
+
 int stop_requested(struct comm *comm, bool *stop)
 {
     int64_t flag = signalled;

@@ -15,6 +15,8 @@ static const struct { const char *name, *placeholder, *built_in; size_t key; } k
     [INSTRUCTION_JUDGE] = {"judge", "", JUDGE_INSTRUCTION, offsetof(struct config, data.judge_prompt)},
     [INSTRUCTION_SUMMARISE] = {"summarise", "{critiques}", SUMMARISE_INSTRUCTION, offsetof(struct config, data.summarise_prompt)},
     [INSTRUCTION_RANK] = {"rank", "{critique}", RANK_INSTRUCTION, offsetof(struct config, data.rank_prompt)},
+    [INSTRUCTION_VERDICT] = {"verdict", "", VERDICT_INSTRUCTION, offsetof(struct config, data.verdict_prompt)},
+    [INSTRUCTION_CORRECT] = {"correct", "{critique}", CORRECT_INSTRUCTION, offsetof(struct config, data.correct_prompt)},
 };
 
 const char *instruction_name(enum instruction which) { return known[which].name; }

@@ -1,10 +1,11 @@
-/* instruction: what the model is asked about a response (method.md, section 2): four texts, built in from configs/prompts, each replaced by a file that its config key names.
+/* instruction: what the model is asked about a response: six texts, built in from configs/prompts, each replaced by a file that its config key names. critique, judge, summarise and
+ * rank are those of method.md, section 2; verdict and correct ask what CriticBench wants to know (section 6).
  *
  *   text        = { character | "{{" | "}}" | placeholder }        {{ and }} stand for one brace
  *   placeholder = "{critiques}"     of summarise: all critiques, "1. ..." and so on, parted by an empty line
- *               | "{critique}"      of rank: the critique to grade
+ *               | "{critique}"      of rank: the critique to grade; of correct: the critique to heed
  *
- * summarise and rank have their placeholder exactly once, judge and critique have none. Line ends at a file's end are left off. Nothing is executed, and what is put in a
+ * summarise, rank and correct have their placeholder exactly once, the others have none. Line ends at a file's end are left off. Nothing is executed, and what is put in a
  * placeholder's stead is not read for placeholders again.
  */
 #ifndef DATASET_INSTRUCTION_H
@@ -13,7 +14,7 @@
 #include "base/config.h"
 #include "dataset/text.h"
 
-enum instruction { INSTRUCTION_CRITIQUE, INSTRUCTION_JUDGE, INSTRUCTION_SUMMARISE, INSTRUCTION_RANK, N_INSTRUCTIONS };
+enum instruction { INSTRUCTION_CRITIQUE, INSTRUCTION_JUDGE, INSTRUCTION_SUMMARISE, INSTRUCTION_RANK, INSTRUCTION_VERDICT, INSTRUCTION_CORRECT, N_INSTRUCTIONS };
 
 /* Start from zeros; instruction_free. */
 struct instruction_text {

@@ -50,7 +50,7 @@ static int64_t sum_scores(const struct candidate *candidate, int32_t n, int32_t 
     return sum;
 }
 
-static bool has_enough(int32_t n_scored, int32_t n, double min_scored) { return n_scored > 0 && (double)n_scored / n >= min_scored; }
+bool refine_enough(int32_t n_scored, int32_t n, double min_scored) { return n_scored > 0 && (double)n_scored / n >= min_scored; }
 
 struct pair_filtered refine_filter(const struct candidate_record *r, double min_scored)
 {
@@ -64,7 +64,7 @@ struct pair_filtered refine_filter(const struct candidate_record *r, double min_
     __int128 chosen = (__int128)sum[0] * f.n_scored[1], rejected = (__int128)sum[1] * f.n_scored[0];
     if (same_tokens(r->response[0], r->response[1]))
         f.verdict = PAIR_EQUAL_RESPONSES;
-    else if (!has_enough(f.n_scored[0], n, min_scored) || !has_enough(f.n_scored[1], n, min_scored))
+    else if (!refine_enough(f.n_scored[0], n, min_scored) || !refine_enough(f.n_scored[1], n, min_scored))
         f.verdict = PAIR_TOO_FEW_SCORES;
     else if (chosen <= rejected)
         f.verdict = chosen == rejected ? PAIR_TIE : PAIR_CONTRADICTS;

@@ -44,6 +44,8 @@ struct pair_filtered { enum pair_verdict verdict; int32_t n_scored[2]; double me
 /* Kept when the chosen response has the higher mean, compared without rounding. Each side needs a score, and scores for at least min_scored of N; N is the number of
  * candidates of the side that has more, so that a side whose response left no room for any has too few. */
 struct pair_filtered refine_filter(const struct candidate_record *record, double min_scored);
+/* Scores for at least min_scored of n candidates, and at least one. */
+bool refine_enough(int32_t n_scored, int32_t n, double min_scored);
 
 /* ---- the critiques of a side ----------------------------------------------------------------------------------------------------------------- */
 

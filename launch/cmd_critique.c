@@ -7,7 +7,7 @@
 #include "dataset/pairs.h"
 #include "launch/part_run.h"
 #include "launch/progress.h"
-#include "trainer/infer/judge.h"
+#include "trainer/infer/judged.h"
 
 struct critique {
     const char *input, *folder;
@@ -37,7 +37,7 @@ static int begin(void *owner, struct part_run *run, int64_t record)
         CHECK(c->at, "%s ends before record %lld, though it had more when this job began: it must not change meanwhile", c->input, (long long)record);
     } while (c->at->number < record);
     CHECK(!c->at->conversation, "%s: a conversation is not a pair of responses to judge", c->at->where);
-    return judge_submit(&c->judge, c->at, done, c, &judged);
+    return judged_submit(&c->judge, c->at, done, c, &judged);
 }
 
 static void free_item(void *item)

@@ -1,5 +1,4 @@
 /* score: JSON lines of prompt and response -> the same lines with critiques and reward (method.md, section 4). A bad line gets an error record, and the job goes on. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,11 +8,11 @@
 #include "comm/agree.h"
 #include "comm/stop.h"
 #include "comm/watchdog.h"
-#include "dataset/messages.h"
 #include "launch/ordered_lines.h"
 #include "launch/progress.h"
+#include "launch/score_item.h"
+#include "launch/serve.h"
 #include "launch/session.h"
-#include "trainer/infer/scorer.h"
 
 enum { LINES_OF_A_BLOCK = 32, PASSES_BETWEEN_LOOKS = 64 };
 
@@ -77,17 +76,8 @@ static int put_trace(struct score *s, int64_t index)
     return put_error(s, index, trace.sentence);
 }
 
-static void add_results(struct score *s, const struct scored *scored, json_t *line)
+static void count(struct score *s, const struct scored *scored)
 {
-    json_t *rewards = json_array(), *critiques = json_array();
-    for (int32_t i = 0; i < scored->n; i++) {
-        json_array_append_new(rewards, json_real((double)scored->reward[i]));
-        if (scored->critique[i])
-            json_array_append_new(critiques, json_string(scored->critique[i]));
-    }
-    json_object_set_new(line, "reward", json_real(scored_mean(scored)));
-    json_object_set_new(line, "rewards", rewards);
-    json_object_set_new(line, "critiques", critiques);
     s->n_scored++;
     s->n_cut += scored->n_cut;
     s->n_critiques += s->scorer.reads_critique ? scored->n : 0;
@@ -98,19 +88,23 @@ static int done(void *owner, struct scored *scored)
     struct item *item = owner;
     struct score *s = item->score;
     int status;
-    char sentence[160];
-    if (scored->no_room) {
-        snprintf(sentence, sizeof sentence, "the response leaves no room for a critique: with prompt and instruction it has %lld tokens, and the model reads %lld", (long long)scored->n_path,
-                 (long long)s->session.infer.model.max_position);
-        json_decref(item->line);
-        status = put_error(s, item->index, sentence);
-    } else {
-        add_results(s, scored, item->line);
+    if (score_item_finish(item->line, scored, s->session.infer.model.max_position) == OK) {
+        count(s, scored);
         status = put(s, item->index, item->line);
+    } else {
+        json_decref(item->line);
+        status = put_trace(s, item->index);
     }
     free(item);
     scored_free(&scored);
     return status;
+}
+
+static void drop(void *owner)
+{
+    struct item *item = owner;
+    json_decref(item->line);
+    free(item);
 }
 
 /* ---- lines ----------------------------------------------------------------------------------------------------------------------------------- */
@@ -131,17 +125,6 @@ static int submit(struct score *s, int64_t index, json_t *line, const struct mes
     return put_trace(s, index);
 }
 
-static int read_item(json_t *line, const char *where, struct message *prompt, int *n, struct text *response)
-{
-    json_t *value;
-    struct message scratch[MAX_MESSAGES];
-    CHECK(json_is_object(line), "%s: not a JSON object", where);
-    TRY(json_get(line, "prompt", where, &value));
-    TRY(messages_of_prompt(value, where, prompt, n));
-    TRY(json_get(line, "response", where, &value));
-    return messages_of_response(value, where, scratch, response);
-}
-
 static int parse(struct score *s, int64_t index, const char *text, size_t n_bytes)
 {
     char where[1200];
@@ -152,7 +135,7 @@ static int parse(struct score *s, int64_t index, const char *text, size_t n_byte
     snprintf(where, sizeof where, "%s, line %lld", s->input, (long long)index + 1);
     if (json_parse(text, n_bytes, where, &line) != OK)
         return put_trace(s, index);
-    if (read_item(line, where, prompt, &n, &response) == OK)
+    if (score_item_read(line, where, prompt, &n, &response) == OK)
         return submit(s, index, line, prompt, n, response);
     json_decref(line);
     return put_trace(s, index);
@@ -281,6 +264,9 @@ static int score(struct score *s)
 
 int cmd_score(const struct command *command)
 {
+    if (command->serve)
+        return serve(command);
+    CHECK_USAGE(!command->token_file && !command->listen, "--token-file and --listen go with --serve PORT");
     CHECK_USAGE(command->argc == 3, "score takes three arguments: MODEL IN.jsonl OUT.jsonl");
     struct score *s = calloc(1, sizeof *s);
     CHECK(s, "out of memory");
@@ -292,6 +278,7 @@ int cmd_score(const struct command *command)
         status = score(s);
     if (status == STOPPED)
         log_info("stopped on request, %s holds whole lines: the same command goes on", s->output);
+    scorer_drop(&s->scorer, drop);
     session_close(&s->session);
     lines_close(&s->lines);
     ordered_lines_close(&s->out);

@@ -11,8 +11,10 @@ struct command {
     int argc;                   /* positional arguments, after the command's name and its options */
     char **argv;
     bool dry_run, verify;       /* --dry-run, --verify */
-    const char *scores;         /* --scores FILE; NULL: not given, and so are the following */
+    const char *scores, *model; /* --scores FILE, --model MODEL; NULL: not given, and so are the following */
     const char *import_as, *answers, *dump_what;        /* --as KIND, --answers FILE, --what KIND */
+    const char *serve, *token_file, *listen;            /* --serve PORT, --token-file FILE, --listen ADDRESS */
+    bool judge;                 /* --judge */
 };
 
 int cmd_train(const struct command *command);
@@ -25,5 +27,6 @@ int cmd_score(const struct command *command);
 int cmd_config(const struct command *command);
 int cmd_export(const struct command *command);
 int cmd_evaluate(const struct command *command);
+int cmd_sample(const struct command *command);
 
 #endif

@@ -13,11 +13,12 @@ static const struct { const char *name; int (*run)(const struct command *); cons
     {"train", cmd_train, "[--dry-run]", "train a reward model; resumes by itself (run.dir)"},
     {"critique", cmd_critique, "PAIRS.jsonl OUT_DIR", "N scored critiques of every response by the backbone; goes on where it stopped"},
     {"refine", cmd_refine, "CANDIDATES_DIR OUT_DIR", "filter, then rank or summarise: candidates into a D_sub; goes on where it stopped"},
-    {"score", cmd_score, "MODEL IN.jsonl OUT.jsonl", "rewards of responses, critiques first; goes on where it stopped"},
+    {"score", cmd_score, "MODEL IN.jsonl OUT.jsonl, or --serve PORT [--token-file FILE] [--listen ADDRESS] MODEL", "rewards of responses, critiques first; goes on where it stopped; or the same over HTTP, for this machine unless there is a token"},
     {"import", cmd_import, "[--as candidates [--answers FILE]] IN.jsonl OUT_DIR", "pairs with critiques (JSON lines) into a D_sub, or, also from an engine's answers, into candidates"},
     {"dump", cmd_dump, "[--what prompts] SET_DIR or PAIRS.jsonl", "a set as JSON lines on standard output; or the judge's calls for another engine"},
     {"export", cmd_export, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
-    {"evaluate", cmd_evaluate, "BENCHMARK FILE --scores FILE [OUT_DIR]", "the table of a benchmark: rewardbench, rewardbench-2, rm-bench, judgebench, criticbench"},
+    {"sample", cmd_sample, "MODEL PROMPTS.jsonl OUT.jsonl", "responses, each judged by MODEL itself: best and worst into OUT.jsonl, all into OUT.all.jsonl; goes on where it stopped"},
+    {"evaluate", cmd_evaluate, "BENCHMARK FILE [--model MODEL] [--judge] [--scores FILE] [OUT_DIR]", "the table of a benchmark (rewardbench, rewardbench-2, rm-bench, judgebench, criticbench) by the rewards of MODEL; --judge: by its judge's scores; --scores: by existing ones"},
     {"config", cmd_config, "[section.key]...", "the config as it is resolved, or the values of some keys, one a line"},
     {"inspect", cmd_inspect, "[--verify] PATH", "what a checkpoint, D_sub or set of candidates holds; --verify checks every checksum"},
 };
@@ -55,7 +56,7 @@ static bool has_option(const char *usage, const char *option)
 static const char **value_of(const char *option, struct arguments *a, struct command *command)
 {
     const struct { const char *name; const char **value; } all[] = {
-        {"--config", &a->config}, {"--scores", &command->scores}, {"--as", &command->import_as}, {"--answers", &command->answers}, {"--what", &command->dump_what}};
+        {"--config", &a->config}, {"--scores", &command->scores}, {"--model", &command->model}, {"--serve", &command->serve}, {"--token-file", &command->token_file}, {"--listen", &command->listen}, {"--as", &command->import_as}, {"--answers", &command->answers}, {"--what", &command->dump_what}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (strcmp(option, all[i].name) == 0)
             return all[i].value;
@@ -81,6 +82,7 @@ static int parse_arguments(int argc, char **argv, const char *command_usage, str
         a->help = a->help || help;
         command->dry_run = command->dry_run || strcmp(option, "--dry-run") == 0;
         command->verify = command->verify || strcmp(option, "--verify") == 0;
+        command->judge = command->judge || strcmp(option, "--judge") == 0;
     }
     return OK;
 }
@@ -107,7 +109,8 @@ static int run(int argc, char **argv, struct command *command, struct arguments 
     TRY(parse_arguments(argc, argv, commands[index].usage, a, command));
     if (a->help) {
         if (command->world->rank == 0) {
-            printf("critic-rm %s [--config FILE] [--set section.key=value]... %s\n  %s\n", commands[index].name, commands[index].usage, commands[index].what);
+            for (int i = index; i < N_COMMANDS && strcmp(commands[i].name, argv[1]) == 0; i++)
+                printf("critic-rm %s [--config FILE] [--set section.key=value]... %s\n  %s\n", commands[i].name, commands[i].usage, commands[i].what);
             options_help(config_options(), stdout);
         }
         return OK;

@@ -3,55 +3,17 @@
 
 #include <stdlib.h>
 
-#include "base/log.h"
-#include "comm/agree.h"
-#include "comm/stop.h"
-#include "comm/watchdog.h"
-#include "launch/progress.h"
-
-enum { PASSES_BETWEEN_LOOKS = 64 };
-static const double PROGRESS_S = 20.0;
+#include "launch/pace.h"
 
 /* A part at work. */
 struct open_part { struct open_part *next; int32_t part; int64_t first, n, n_ready; void **item; };
 
 struct part_run {
     const struct part_job *job;
-    struct generator *generator;
+    struct pace pace;
     struct open_part *open;
     uint8_t *done;              /* [n_parts] when it began */
-    int64_t passes, n_mine, n_ready;
-    double started_s, said_s;
-    bool stop;
 };
-
-/* ---- progress and stopping ------------------------------------------------------------------------------------------------------------------- */
-
-static void say(struct part_run *r)
-{
-    struct generator_counts c;
-    double now_s = clock_s(), seconds = now_s - r->started_s;
-    if (now_s - r->said_s < PROGRESS_S)
-        return;
-    r->said_s = now_s;
-    generator_count(r->generator, &c);
-    log_info("%s: %lld of rank 0's %lld records; %.0f tokens/s written, %.0f/s read", r->job->name, (long long)r->n_ready, (long long)r->n_mine, (double)c.new_tokens / seconds,
-             (double)c.prefill_tokens / seconds);
-}
-
-static int pass(struct part_run *r)
-{
-    TRY(generator_step(r->generator));
-    say(r);
-    return ++r->passes % PASSES_BETWEEN_LOOKS == 0 ? stop_requested(r->job->session->mesh->tensor, &r->stop) : OK;
-}
-
-static int run_until(struct part_run *r, bool (*reached)(const struct generator *))
-{
-    while (!reached(r->generator) && !r->stop)
-        TRY(pass(r));
-    return OK;
-}
 
 /* ---- parts ----------------------------------------------------------------------------------------------------------------------------------- */
 
@@ -86,7 +48,7 @@ int part_run_ready(struct part_run *r, int64_t record, void *item)
         at = &(*at)->next;
     struct open_part *p = *at;
     p->item[record - p->first] = item;
-    r->n_ready++;
+    r->pace.n_ready++;
     if (++p->n_ready < p->n)
         return OK;
     int status = r->job->write(r->job->owner, p->part, p->item, p->n, r->job->session->mesh->tensor->rank == 0);
@@ -100,9 +62,9 @@ static int begin_part(struct part_run *r, int32_t part)
     struct open_part *p;
     TRY(open_part(r, part, &p));
     int64_t first = p->first, end = p->first + p->n;        /* the part is closed with its last record */
-    for (int64_t record = first; record < end && !r->stop; record++) {
-        TRY(run_until(r, generator_wants));
-        if (!r->stop)
+    for (int64_t record = first; record < end && !r->pace.stop; record++) {
+        TRY(pace_until(&r->pace, generator_wants));
+        if (!r->pace.stop)
             TRY(r->job->begin(r->job->owner, r, record));
     }
     return OK;
@@ -116,10 +78,10 @@ static int next_part(const struct part_run *r, int32_t after)
 static int run_mine(struct part_run *r)
 {
     for (int32_t part = next_part(r, -1); part < r->job->parts.n_parts; part = next_part(r, part))
-        r->n_mine += parts_range(&r->job->parts, part).end - parts_range(&r->job->parts, part).first;
-    for (int32_t part = next_part(r, -1); part < r->job->parts.n_parts && !r->stop; part = next_part(r, part))
+        r->pace.n_mine += parts_range(&r->job->parts, part).end - parts_range(&r->job->parts, part).first;
+    for (int32_t part = next_part(r, -1); part < r->job->parts.n_parts && !r->pace.stop; part = next_part(r, part))
         TRY(begin_part(r, part));
-    return run_until(r, generator_is_idle);
+    return pace_until(&r->pace, generator_is_idle);
 }
 
 /* Rank 0 looks which parts are done; all ranks deal out the rest alike. */
@@ -131,30 +93,19 @@ static int share_done(struct part_run *r)
     return broadcast(world, r->done, r->job->parts.n_parts, COMM_U8, 0, NULL);
 }
 
-/* Ranks come here when their own parts are done. */
-static int meet(struct part_run *r)
-{
-    int64_t stop = r->stop;
-    watchdog_patient(true);
-    int status = all_reduce(r->job->session->world, &stop, 1, COMM_I64, COMM_MAX, NULL);
-    watchdog_patient(false);
-    TRY(status);
-    return stop ? STOPPED : OK;
-}
-
 int part_run(const struct part_job *job)
 {
-    struct part_run r = {.job = job, .generator = job->session->infer.generator, .started_s = clock_s(), .said_s = clock_s()};
+    struct part_run r = {.job = job};
     r.done = calloc((size_t)job->parts.n_parts + 1, 1);
     CHECK(r.done, "out of memory for %d parts", job->parts.n_parts);
-    watchdog_phase(job->name);
+    pace_begin(&r.pace, job->name, "records", job->session);
     int status = share_done(&r);
     if (status == OK)
         status = run_mine(&r);
     while (r.open)
         close_part(&r, &r.open);
     free(r.done);
-    return status == OK ? meet(&r) : status;
+    return status == OK ? pace_meet(&r.pace) : status;
 }
 
 /* ---- totals ---------------------------------------------------------------------------------------------------------------------------------- */

@@ -20,35 +20,45 @@ struct operand { const float *at; int64_t row, col; };
 static struct operand plain(const float *a, int64_t lda) { return (struct operand){a, lda, 1}; }
 static struct operand transposed(const float *a, int64_t lda) { return (struct operand){a, 1, lda}; }
 
-/* c[m][n] = (accumulate ? c : 0) + a[m][k] b[k][n], k in words; m a multiple of PRODUCT_ROWS, n of VEC_WIDTH. */
-static inline void product_block(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t k, const int n_vectors, const bool pairs, bool accumulate)
+/* c[m][n] = (accumulate ? c : 0) + a[m][k] b[k][n], k in words; n a multiple of VEC_WIDTH. An element of c is the same sum whatever block it falls into. */
+static inline void product_block(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t k, const int rows, const int n_vectors, const bool pairs, bool accumulate)
 {
     vec sum[PRODUCT_ROWS][PRODUCT_VECTORS];
-    for (int i = 0; i < PRODUCT_ROWS; i++)
+    for (int i = 0; i < rows; i++)
         for (int j = 0; j < n_vectors; j++)
             sum[i][j] = accumulate ? vec_load(c + i * ldc + j * VEC_WIDTH) : vec_set(0.0f);
     for (int64_t l = 0; l < k; l++)
-        for (int i = 0; i < PRODUCT_ROWS; i++) {
+        for (int i = 0; i < rows; i++) {
             vec x = vec_set(a.at[i * a.row + l * a.col]);
             for (int j = 0; j < n_vectors; j++) {
                 vec y = vec_load(b + l * ldb + j * VEC_WIDTH);
                 sum[i][j] = pairs ? vec_dot_pairs(x, y, sum[i][j]) : vec_fma(x, y, sum[i][j]);
             }
         }
-    for (int i = 0; i < PRODUCT_ROWS; i++)
+    for (int i = 0; i < rows; i++)
         for (int j = 0; j < n_vectors; j++)
             vec_store(c + i * ldc + j * VEC_WIDTH, sum[i][j]);
+}
+
+static inline void product_columns(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m, int64_t k, const int n_vectors, const bool pairs, bool accumulate)
+{
+    for (; m >= PRODUCT_ROWS; m -= PRODUCT_ROWS, a.at += PRODUCT_ROWS * a.row, c += PRODUCT_ROWS * ldc)
+        product_block(a, b, ldb, c, ldc, k, PRODUCT_ROWS, n_vectors, pairs, accumulate);
+    if (m == 3)
+        product_block(a, b, ldb, c, ldc, k, 3, n_vectors, pairs, accumulate);
+    else if (m == 2)
+        product_block(a, b, ldb, c, ldc, k, 2, n_vectors, pairs, accumulate);
+    else if (m == 1)
+        product_block(a, b, ldb, c, ldc, k, 1, n_vectors, pairs, accumulate);
 }
 
 static inline void product_of(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m, int64_t n, int64_t k, const bool pairs, bool accumulate)
 {
     int64_t j = 0;
     for (; j + PRODUCT_VECTORS * VEC_WIDTH <= n; j += PRODUCT_VECTORS * VEC_WIDTH)
-        for (int64_t i = 0; i < m; i += PRODUCT_ROWS)
-            product_block((struct operand){a.at + i * a.row, a.row, a.col}, b + j, ldb, c + i * ldc + j, ldc, k, PRODUCT_VECTORS, pairs, accumulate);
+        product_columns(a, b + j, ldb, c + j, ldc, m, k, PRODUCT_VECTORS, pairs, accumulate);
     for (; j + VEC_WIDTH <= n; j += VEC_WIDTH)
-        for (int64_t i = 0; i < m; i += PRODUCT_ROWS)
-            product_block((struct operand){a.at + i * a.row, a.row, a.col}, b + j, ldb, c + i * ldc + j, ldc, k, 1, pairs, accumulate);
+        product_columns(a, b + j, ldb, c + j, ldc, m, k, 1, pairs, accumulate);
 }
 
 /* k counts elements. */
@@ -78,29 +88,41 @@ static void load_tile(int grain, const void *x, enum dtype dtype, int heads, int
         memset(out + n * words, 0, (size_t)((padded - n) * words) * sizeof *out);
 }
 
-/* out[words][TILE_K] of tile[TILE_K][words]. */
-static void transpose(const float *tile, int64_t words, float *out)
+/* The rows of a tile: loaded, or where they stand. */
+struct words { const float *at; int64_t stride; };
+
+/* Rows first .. first + n of head h as words, zero rows up to TILE_K: where they stand if no word changes, else in `space`. */
+static struct words tile_words(int grain, const void *x, enum dtype dtype, int heads, int dim, int h, int64_t first, int64_t n, float *space)
+{
+    if (n == TILE_K && (dtype == F32 || grain == 2))
+        return (struct words){dtype_at_const(x, dtype, (first * heads + h) * dim), (int64_t)heads * dim / grain};
+    load_tile(grain, x, dtype, heads, dim, h, first, n, TILE_K, space);
+    return (struct words){space, dim / grain};
+}
+
+/* out[words][TILE_K] of a tile's rows. */
+static void transpose(struct words tile, int64_t words, float *out)
 {
     int64_t whole = words / VEC_WIDTH * VEC_WIDTH;
     for (int64_t i = 0; i < TILE_K; i += VEC_WIDTH)
         for (int64_t w = 0; w < whole; w += VEC_WIDTH)
-            vec_transpose(tile + i * words + w, words, out + w * TILE_K + i, TILE_K);
+            vec_transpose(tile.at + i * tile.stride + w, tile.stride, out + w * TILE_K + i, TILE_K);
     for (int64_t w = whole; w < words; w++)
         for (int64_t i = 0; i < TILE_K; i++)
-            out[w * TILE_K + i] = tile[i * words + w];
+            out[w * TILE_K + i] = tile.at[i * tile.stride + w];
 }
 
-/* The interleaved form of rows [n][dim / grain], n a multiple of grain: in `space`, or the rows themselves. */
-static const float *interleave(int grain, const float *rows, int64_t n, int64_t dim, float *space)
+/* The interleaved form [n / grain][dim] of rows, n a multiple of grain: in `space`, or the rows themselves. */
+static struct words interleave(int grain, struct words rows, int64_t n, int64_t dim, float *space)
 {
     if (grain == 1)
         return rows;
     for (int64_t i = 0; i < n; i += 2) {
-        const bf16 *even = (const bf16 *)(const void *)(rows + i * dim / 2), *odd = even + dim;
+        const bf16 *even = (const bf16 *)(const void *)(rows.at + i * rows.stride), *odd = even + 2 * rows.stride;
         for (int64_t d = 0; d < dim; d += VEC_WIDTH)
-            vec_store(space + i / 2 * dim + d, vec_pairs(vec_load_bf16(even + d), vec_load_bf16(odd + d)));
+            vec_store(space + i / 2 * dim + d, vec_zip(even + d, odd + d));
     }
-    return space;
+    return (struct words){space, dim};
 }
 
 /* Scores x[m][TILE_K] in float32 become, where they stand, the rows of an operand, */
@@ -120,7 +142,8 @@ static void scores_to_interleaved(int grain, float *x, int64_t m)
                 vec_store(x + i / 2 * TILE_K + j, vec_pairs(vec_load(x + i * TILE_K + j), vec_load(x + (i + 1) * TILE_K + j)));
 }
 
-static int64_t round_rows(int64_t rows) { return (rows + PRODUCT_ROWS - 1) / PRODUCT_ROWS * PRODUCT_ROWS; }
+/* Rows that are summed over come in pairs: a row of zeros where they are odd. */
+static int64_t round_rows(int64_t rows) { return rows + rows % 2; }
 
 /* ---- memory of one task ---------------------------------------------------------------------------------------------------------------------- */
 

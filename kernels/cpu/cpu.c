@@ -11,7 +11,8 @@ static void cpu_destroy(struct device *device)
     if (cpu) {
         cpu_gemm_close(cpu);
         pool_destroy(&cpu->pool);
-        free(cpu->scratch);
+        free(cpu->scratch.memory);
+        free(cpu->parts.memory);
         free(cpu);
     }
     free(device);
@@ -50,6 +51,7 @@ static void fill_table(struct cpu *cpu)
 static int open_parts(struct cpu *cpu, const struct device_options *options)
 {
     TRY(choose_isa(asked_isa(options->isa), &cpu->isa));
+    cpu->batch_invariant = options->batch_invariant;
     TRY(pool_create(options->n_threads > 0 ? options->n_threads : 1, &cpu->pool));
     return cpu_gemm_open(cpu);
 }

@@ -10,14 +10,17 @@ enum cpu_isa { CPU_SCALAR, CPU_AVX2, CPU_AVX512 };
 struct gemm_cache;
 struct vector_ops;
 
+/* Memory that is kept from call to call and grows. */
+struct kept { void *memory; size_t n_bytes; };
+
 struct cpu {
     struct kernels kernels;
     enum cpu_isa isa;
+    bool batch_invariant;
     struct pool *pool;
     struct gemm_cache *gemm;
     const struct vector_ops *vector;    /* of isa */
-    float *scratch;             /* of attention's threads */
-    int64_t scratch_floats;
+    struct kept scratch, parts; /* of attention: working memory of its threads, and its tasks */
 };
 
 static inline struct cpu *cpu_of(struct stream *stream) { return stream->device->state; }
@@ -26,6 +29,9 @@ static inline struct cpu *cpu_of(struct stream *stream) { return stream->device-
 int cpu_gemm_open(struct cpu *cpu);
 void cpu_gemm_close(struct cpu *cpu);
 int cpu_gemm(struct stream *, const struct gemm_args *);
+
+/* gemm_dots.c: trans_b, not trans_a; k > 0. A row of C has the same bits whatever m, its place, and the number of threads. */
+void cpu_gemm_dots(struct cpu *cpu, const struct gemm_args *);
 
 /* vector.c: overrides the vector operations and attention with those of cpu->isa. */
 void cpu_vector_table(struct cpu *cpu, struct kernels *table);

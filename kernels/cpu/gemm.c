@@ -1,5 +1,5 @@
-/* gemm: oneDNN's matmul (the fastest measured library here, and the one with bf16). Each call runs on one thread: the pool cuts the product into blocks of C, so the
- * process has one pool. Primitives are cached by shape, layout and types. */
+/* gemm: oneDNN's matmul (the fastest measured library here, and the one with bf16), and dot products where few rows meet weights (gemm_dots.c). Each call of oneDNN runs on
+ * one thread: the pool cuts the product into blocks of C, so the process has one pool. Primitives are cached by shape, layout and types. */
 #include <dnnl.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -283,6 +283,21 @@ done:
     return status;
 }
 
+/* Rows up to which dot products are faster than oneDNN, which repacks the weights in each call (measured: bench_kernels, "few rows"). */
+static int64_t most_dot_rows(const struct cpu *cpu, enum dtype dtype)
+{
+    if (cpu->isa == CPU_SCALAR)
+        return 2;
+    if (dtype == F32 || cpu->isa == CPU_AVX2)
+        return 32;
+    return dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core_amx ? 8 : 64;
+}
+
+static bool by_dots(const struct cpu *cpu, const struct gemm_args *g)
+{
+    return g->trans_b && !g->trans_a && (cpu->batch_invariant || g->m <= most_dot_rows(cpu, g->dtype_ab));
+}
+
 int cpu_gemm(struct stream *stream, const struct gemm_args *g)
 {
     struct cpu *cpu = cpu_of(stream);
@@ -290,5 +305,9 @@ int cpu_gemm(struct stream *stream, const struct gemm_args *g)
         return OK;
     if (g->k == 0)
         return ref_gemm(stream, g);
+    if (by_dots(cpu, g)) {
+        cpu_gemm_dots(cpu, g);
+        return OK;
+    }
     return g->dtype_ab == BF16 && cpu->isa != CPU_AVX512 ? multiply_widened(cpu, g) : multiply(cpu, g);
 }

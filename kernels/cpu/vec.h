@@ -25,6 +25,13 @@ static inline vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }
 static inline vec vec_sqrt(vec a) { return _mm512_sqrt_ps(a); }
 static inline float vec_sum(vec a) { return _mm512_reduce_add_ps(a); }
 static inline float vec_largest(vec a) { return _mm512_reduce_max_ps(a); }
+static inline void vec_sum4(vec a, vec b, vec c, vec d, float *out)
+{
+    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)), cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    __m512d x = _mm512_castps_pd(_mm512_add_ps(_mm512_shuffle_ps(ab, cd, 0x44), _mm512_shuffle_ps(ab, cd, 0xee)));
+    __m256 y = _mm256_add_ps(_mm256_castpd_ps(_mm512_castpd512_pd256(x)), _mm256_castpd_ps(_mm512_extractf64x4_pd(x, 1)));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(y), _mm256_extractf128_ps(y, 1)));
+}
 static inline vec vec_round(vec a) { return _mm512_cvtepi32_ps(_mm512_cvtps_epi32(a)); }
 static inline vec vec_exp2i(vec n) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23)); }
 static inline vec vec_load_bf16(const bf16 *x)
@@ -73,6 +80,12 @@ static inline float vec_largest(vec a)
     x = _mm_max_ps(x, _mm_movehl_ps(x, x));
     return _mm_cvtss_f32(_mm_max_ss(x, _mm_shuffle_ps(x, x, 1)));
 }
+static inline void vec_sum4(vec a, vec b, vec c, vec d, float *out)
+{
+    __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)), cd = _mm256_add_ps(_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+    __m256 x = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
+    _mm_storeu_ps(out, _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1)));
+}
 static inline vec vec_load_bf16(const bf16 *x)
 {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)x)), 16));
@@ -100,6 +113,7 @@ static inline vec vec_min(vec a, vec b) { return a < b ? a : b; }
 static inline vec vec_sqrt(vec a) { return sqrtf(a); }
 static inline float vec_sum(vec a) { return a; }
 static inline float vec_largest(vec a) { return a; }
+static inline void vec_sum4(vec a, vec b, vec c, vec d, float *out) { out[0] = a, out[1] = b, out[2] = c, out[3] = d; }
 static inline vec vec_round(vec a) { return nearbyintf(a); }
 static inline vec vec_exp2i(vec n)
 {
@@ -112,7 +126,7 @@ static inline vec vec_load_bf16(const bf16 *x) { return bf16_to_f32(*x); }
 static inline void vec_store_bf16(bf16 *x, vec v) { *x = f32_to_bf16(v); }
 #endif
 
-/* Words of two bf16: their product added to c; and two vectors rounded into words, of `even` the low halves. Only where the processor has them. */
+/* Words of two bf16: their product added to c; two vectors rounded into words, of `even` the low halves; words of elements that are bf16 already. Only where the processor has them. */
 #if defined(__AVX512BF16__)
 enum { VEC_HAS_PAIRS = 1 };
 static inline vec vec_dot_pairs(vec a, vec b, vec c) { return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b); }
@@ -121,10 +135,16 @@ static inline vec vec_pairs(vec even, vec odd)
     __m512i low = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(even)), high = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(odd));
     return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_slli_epi32(high, 16)));
 }
+static inline vec vec_zip(const bf16 *even, const bf16 *odd)
+{
+    __m512i low = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)even));
+    return _mm512_castsi512_ps(_mm512_or_si512(low, _mm512_castps_si512(vec_load_bf16(odd))));
+}
 #else
 enum { VEC_HAS_PAIRS = 0 };
 static inline vec vec_dot_pairs(vec a, vec b, vec c) { return vec_fma(a, b, c); }
 static inline vec vec_pairs(vec even, vec odd) { return vec_add(even, odd); }
+static inline vec vec_zip(const bf16 *even, const bf16 *odd) { return vec_add(vec_load_bf16(even), vec_load_bf16(odd)); }
 #endif
 
 /* out[j][i] = in[i][j] of VEC_WIDTH x VEC_WIDTH words. */
@@ -176,6 +196,8 @@ static inline vec vec_exp(vec x)
     return vec_mul(p, vec_exp2i(n));
 }
 
+/* vec_sum4 above: out[0..3] = the sums of four vectors, each in the same order. */
+
 /* Elements of either type at element offset i. */
 static inline vec vec_get(const void *x, enum dtype dtype, int64_t i)
 {
@@ -187,6 +209,21 @@ static inline void vec_put(void *x, enum dtype dtype, int64_t i, vec v)
         vec_store((float *)x + i, v);
     else
         vec_store_bf16((bf16 *)x + i, v);
+}
+
+/* The first n < VEC_WIDTH elements of a vector: the rest is zero, or not written. The arithmetic of a tail is that of whole vectors. */
+static inline vec vec_get_some(const void *x, enum dtype dtype, int64_t i, int64_t n)
+{
+    float some[VEC_WIDTH] = {0};
+    for (int64_t j = 0; j < n; j++)
+        some[j] = dtype_get(x, dtype, i + j);
+    return vec_load(some);
+}
+static inline void vec_put_some(void *x, enum dtype dtype, int64_t i, int64_t n, vec v)
+{
+    float some[VEC_WIDTH];
+    vec_put(some, dtype, 0, v);
+    memcpy(dtype_at(x, dtype, i), some, (size_t)n * dtype_bytes(dtype));
 }
 
 #endif

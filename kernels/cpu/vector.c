@@ -112,88 +112,117 @@ static int cpu_norm_squared(struct stream *s, const struct norm_args *a)
 
 /* ---- attention ------------------------------------------------------------------------------------------------------------------------------- */
 
-/* Tiles of all runs: task = (tile, kv head). */
+enum attention_pass { ATTENTION_FORWARD, ATTENTION_BACKWARD_Q, ATTENTION_BACKWARD_K };
+
+/* Task = (part, kv head). */
 struct attention_work {
     const struct vector_ops *ops;
     const struct attention_args *args;
-    const int32_t *first_tile;  /* [n_runs + 1] */
-    int n_runs;
-    int pass;                   /* 0 forward, 1 dq, 2 dk and dv */
+    enum attention_pass pass;
+    const struct attention_part *part;
+    int n_parts;
     int64_t scratch_floats;     /* of one thread, a multiple of a cache line */
     float *scratch;
 };
 
-static int run_of_tile(const struct attention_work *w, int64_t tile)
-{
-    int low = 0, high = w->n_runs;
-    while (high - low > 1) {
-        int middle = (low + high) / 2;
-        if (w->first_tile[middle] <= tile)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
-}
-
-static void run_tile(const struct attention_work *w, int64_t tile, int kv_head, float *scratch)
-{
-    const struct attention_args *a = w->args;
-    int r = run_of_tile(w, tile);
-    int64_t offset = (tile - w->first_tile[r]) * (w->pass == 2 ? TILE_K : TILE_Q);
-    if (w->pass == 2) {
-        const struct attention_key_run *run = &a->key_runs[r];
-        int64_t left = run->k_count - offset;
-        w->ops->attention_backward_k(a, run, kv_head, run->k_first + offset, left < TILE_K ? left : TILE_K, scratch);
-        return;
-    }
-    const struct attention_run *run = &a->runs[r];
-    int64_t left = run->q_count - offset, n = left < TILE_Q ? left : TILE_Q;
-    if (w->pass == 0)
-        w->ops->attention_forward(a, run, kv_head, run->q_first + offset, n, scratch);
-    else
-        w->ops->attention_backward_q(a, run, kv_head, run->q_first + offset, n, scratch);
-}
-
-/* Later tiles of a path see more keys: they go first, so that the threads end together. */
+/* Later parts of a path see more keys: they go first, so that the threads end together. */
 static void run_attention_task(void *context, int64_t task, int thread)
 {
     const struct attention_work *w = context;
-    int64_t n_tasks = (int64_t)w->first_tile[w->n_runs] * w->args->kv_heads, turned = n_tasks - 1 - task;
-    run_tile(w, turned / w->args->kv_heads, (int)(turned % w->args->kv_heads), w->scratch + thread * w->scratch_floats);
+    int64_t turned = (int64_t)w->n_parts * w->args->kv_heads - 1 - task;
+    const struct attention_part *part = &w->part[turned / w->args->kv_heads];
+    int kv_head = (int)(turned % w->args->kv_heads);
+    float *scratch = w->scratch + thread * w->scratch_floats;
+    if (w->pass == ATTENTION_FORWARD)
+        w->ops->attention_forward(w->args, part, kv_head, scratch);
+    else if (w->pass == ATTENTION_BACKWARD_Q)
+        w->ops->attention_backward_q(w->args, part, kv_head, scratch);
+    else
+        w->ops->attention_backward_k(w->args, part, kv_head, scratch);
 }
 
-/* Working memory of the pool's threads, kept from call to call. */
-static int reserve_scratch(struct cpu *cpu, int64_t n_floats)
+/* Ranges that two runs have in common at their beginning; their last ones are their own. */
+static int32_t common_ranges(const struct attention_args *a, const struct attention_run *x, const struct attention_run *y)
 {
-    if (n_floats <= cpu->scratch_floats)
+    int32_t most = (x->range_count < y->range_count ? x->range_count : y->range_count) - 1, n = 0;
+    const struct attention_range *p = &a->ranges[x->range_first], *q = &a->ranges[y->range_first];
+    while (n < most && p[n].first == q[n].first && p[n].count == q[n].count)
+        n++;
+    return n;
+}
+
+/* How many runs of one query, from r on, share ranges; as soon as one shares fewer than those before it, it begins its own. */
+static int32_t sharing_runs(const struct attention_args *a, int32_t r, int32_t *shared)
+{
+    int32_t n = 1;
+    *shared = 0;
+    for (const struct attention_run *run = &a->runs[r]; run->q_count == 1 && r + n < a->n_runs && run[n].q_count == 1 && run[n].q_first == run->q_first + n; n++) {
+        int32_t common = common_ranges(a, run, run + n);
+        if (common == 0 || (n > 1 && common < *shared))
+            break;
+        *shared = n == 1 ? common : *shared;
+    }
+    return n;
+}
+
+/* Decoding: runs of one query that share ranges, in pieces of at most `most`, as even as they can be. Returns the number of runs taken. */
+static int32_t add_sharing(const struct attention_args *a, int32_t r, int32_t most, struct attention_part *part, int *n_parts)
+{
+    int32_t shared, n = sharing_runs(a, r, &shared), pieces = (n + most - 1) / most;
+    for (int32_t i = 0; i < pieces; i++) {
+        int32_t from = n * i / pieces, to = n * (i + 1) / pieces;
+        part[(*n_parts)++] = (struct attention_part){r + from, to - from, shared, a->runs[r].q_first + from, to - from};
+    }
+    return n;
+}
+
+static void add_pieces(int32_t run, int32_t first, int32_t count, int32_t most, struct attention_part *part, int *n_parts)
+{
+    for (int32_t at = 0; at < count; at += most)
+        part[(*n_parts)++] = (struct attention_part){run, 1, 0, first + at, count - at < most ? count - at : most};
+}
+
+/* Parts of a pass, few enough in each that all of n_threads have work. */
+static int list_parts(const struct attention_args *a, enum attention_pass pass, int n_threads, struct attention_part *part)
+{
+    int n_parts = 0, n_runs = pass == ATTENTION_BACKWARD_K ? a->n_key_runs : a->n_runs;
+    int64_t even = (int64_t)a->n_runs * a->kv_heads / (2 * n_threads), most = n_threads == 1 || even > TILE_Q ? TILE_Q : even < 1 ? 1 : even;
+    for (int32_t r = 0; r < n_runs;)
+        if (pass == ATTENTION_FORWARD && a->runs[r].q_count == 1)
+            r += add_sharing(a, r, (int32_t)most, part, &n_parts);
+        else if (pass == ATTENTION_BACKWARD_K)
+            add_pieces(r, a->key_runs[r].k_first, a->key_runs[r].k_count, TILE_K, part, &n_parts), r++;
+        else
+            add_pieces(r, a->runs[r].q_first, a->runs[r].q_count, TILE_Q, part, &n_parts), r++;
+    return n_parts;
+}
+
+/* Memory kept from call to call. */
+static int reserve(struct kept *kept, size_t n_bytes)
+{
+    if (n_bytes <= kept->n_bytes)
         return OK;
-    free(cpu->scratch);
-    cpu->scratch_floats = 0;
-    cpu->scratch = aligned_alloc(64, ((size_t)n_floats * sizeof(float) + 63) / 64 * 64);
-    CHECK(cpu->scratch, "out of memory in attention");
-    cpu->scratch_floats = n_floats;
+    free(kept->memory);
+    kept->n_bytes = 0;
+    kept->memory = aligned_alloc(64, (n_bytes + 63) / 64 * 64);
+    CHECK(kept->memory, "out of memory in attention");
+    kept->n_bytes = n_bytes;
     return OK;
 }
 
-static int run_attention(struct stream *stream, const struct attention_args *a, int pass)
+static int run_attention(struct stream *stream, const struct attention_args *a, enum attention_pass pass)
 {
     struct cpu *cpu = cpu_of(stream);
-    struct attention_work w = {.ops = cpu->vector, .args = a, .pass = pass, .n_runs = pass == 2 ? a->n_key_runs : a->n_runs, .scratch_floats = (cpu->vector->attention_scratch(a) + 15) / 16 * 16};
-    int32_t *first = malloc(((size_t)w.n_runs + 1) * sizeof *first), tiles = 0, tile = pass == 2 ? TILE_K : TILE_Q;
-    CHECK(first, "out of memory in attention");
-    int status = reserve_scratch(cpu, w.scratch_floats * pool_threads(cpu->pool));
-    w.scratch = cpu->scratch;
-    for (int r = 0; r < w.n_runs; r++) {
-        first[r] = tiles;
-        tiles += ((pass == 2 ? a->key_runs[r].k_count : a->runs[r].q_count) + tile - 1) / tile;
-    }
-    first[w.n_runs] = tiles;
-    w.first_tile = first;
-    if (status == OK)
-        pool_run(cpu->pool, run_attention_task, &w, (int64_t)tiles * a->kv_heads);
-    free(first);
-    return status;
+    int n_threads = pool_threads(cpu->pool);
+    struct attention_work w = {.ops = cpu->vector, .args = a, .pass = pass, .scratch_floats = (cpu->vector->attention_scratch(a) + 15) / 16 * 16};
+    size_t most_parts = (size_t)(a->n_runs + a->n_key_runs + a->rows / TILE_Q + a->key_rows / TILE_K);
+    TRY(reserve(&cpu->scratch, (size_t)(w.scratch_floats * n_threads) * sizeof(float)));
+    TRY(reserve(&cpu->parts, most_parts * sizeof *w.part));
+    w.scratch = cpu->scratch.memory;
+    w.n_parts = list_parts(a, pass, n_threads, cpu->parts.memory);
+    w.part = cpu->parts.memory;
+    pool_run(cpu->pool, run_attention_task, &w, (int64_t)w.n_parts * a->kv_heads);
+    return OK;
 }
 
 static void zero(void *x, int64_t n_elems, enum dtype dtype)
@@ -207,7 +236,7 @@ static int cpu_attention_forward(struct stream *stream, const struct attention_a
     if (cpu_of(stream)->vector->attention_scratch(a) == 0)
         return ref_attention_forward(stream, a);
     zero(a->o_THD, a->rows * a->heads * a->dim, a->dtype);
-    return run_attention(stream, a, 0);
+    return run_attention(stream, a, ATTENTION_FORWARD);
 }
 
 static int cpu_attention_backward(struct stream *stream, const struct attention_args *a)
@@ -217,8 +246,8 @@ static int cpu_attention_backward(struct stream *stream, const struct attention_
     zero(a->dq_THD, a->rows * a->heads * a->dim, a->dtype);
     zero(a->dk_SGD, a->key_rows * a->kv_heads * a->dim, a->dtype);
     zero(a->dv_SGD, a->key_rows * a->kv_heads * a->dim, a->dtype);
-    TRY(run_attention(stream, a, 1));
-    return run_attention(stream, a, 2);
+    TRY(run_attention(stream, a, ATTENTION_BACKWARD_Q));
+    return run_attention(stream, a, ATTENTION_BACKWARD_K);
 }
 
 void cpu_vector_table(struct cpu *cpu, struct kernels *table)

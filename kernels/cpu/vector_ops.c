@@ -1,8 +1,9 @@
 /* vector_ops: norms, element-wise operations, cross-entropy, AdamW; built once for each instruction set (VECTOR_OPS names the table). Tails shorter than a vector
- * are done with the same arithmetic on one element. */
+ * are done with the same arithmetic on one element; where an element's place in the tensor would decide whether it falls into a tail, on the same vectors. */
 #include "kernels/cpu/vector_ops.h"
 
 #include "kernels/cpu/attention_ops.h"
+#include "kernels/cpu/gemm_ops.h"
 #include "kernels/cpu/vec.h"
 
 #define FOR_VECTORS(i, n) for (; (i) + VEC_WIDTH <= (n); (i) += VEC_WIDTH)
@@ -121,8 +122,7 @@ static void rope(const struct rope_args *a, int64_t first, int64_t rows)
 
 static vec sigmoid(vec x) { return vec_div(vec_set(1.0f), vec_add(vec_set(1.0f), vec_exp(vec_sub(vec_set(0.0f), x)))); }
 
-/* One vector of elements from position 0 of short arrays: how tails are done. */
-static void silu_up(const float *g, const float *u, float *y) { vec_store(y, vec_mul(vec_mul(vec_load(g), sigmoid(vec_load(g))), vec_load(u))); }
+static vec silu_up(vec gate, vec up) { return vec_mul(vec_mul(gate, sigmoid(gate)), up); }
 
 static void swiglu_grads(vec g, vec u, vec dy, vec *dg, vec *du)
 {
@@ -134,33 +134,25 @@ static void swiglu_grads(vec g, vec u, vec dy, vec *dg, vec *du)
 static void swiglu_forward(const struct swiglu_args *a, int64_t first, int64_t n)
 {
     int64_t i = first, end = first + n;
-    for (; i + VEC_WIDTH <= end; i += VEC_WIDTH) {
-        vec g = vec_get(a->gate, a->dtype, i);
-        vec_put(a->y, a->dtype, i, vec_mul(vec_mul(g, sigmoid(g)), vec_get(a->up, a->dtype, i)));
-    }
-    for (; i < end; i++) {
-        float g[VEC_WIDTH] = {get(a->gate, a->dtype, i)}, u[VEC_WIDTH] = {get(a->up, a->dtype, i)}, y[VEC_WIDTH];
-        silu_up(g, u, y);
-        dtype_put(a->y, a->dtype, i, y[0]);
-    }
+    FOR_VECTORS(i, end)
+        vec_put(a->y, a->dtype, i, silu_up(vec_get(a->gate, a->dtype, i), vec_get(a->up, a->dtype, i)));
+    if (i < end)
+        vec_put_some(a->y, a->dtype, i, end - i, silu_up(vec_get_some(a->gate, a->dtype, i, end - i), vec_get_some(a->up, a->dtype, i, end - i)));
 }
 
 static void swiglu_backward(const struct swiglu_args *a, int64_t first, int64_t n)
 {
     int64_t i = first, end = first + n;
     vec dg, du;
-    for (; i + VEC_WIDTH <= end; i += VEC_WIDTH) {
+    FOR_VECTORS(i, end) {
         swiglu_grads(vec_get(a->gate, a->dtype, i), vec_get(a->up, a->dtype, i), vec_get(a->dy, a->dtype, i), &dg, &du);
         vec_put(a->dgate, a->dtype, i, dg);
         vec_put(a->dup, a->dtype, i, du);
     }
-    for (; i < end; i++) {
-        float out[VEC_WIDTH];
-        swiglu_grads(vec_set(get(a->gate, a->dtype, i)), vec_set(get(a->up, a->dtype, i)), vec_set(get(a->dy, a->dtype, i)), &dg, &du);
-        vec_store(out, dg);
-        dtype_put(a->dgate, a->dtype, i, out[0]);
-        vec_store(out, du);
-        dtype_put(a->dup, a->dtype, i, out[0]);
+    if (i < end) {
+        swiglu_grads(vec_get_some(a->gate, a->dtype, i, end - i), vec_get_some(a->up, a->dtype, i, end - i), vec_get_some(a->dy, a->dtype, i, end - i), &dg, &du);
+        vec_put_some(a->dgate, a->dtype, i, end - i, dg);
+        vec_put_some(a->dup, a->dtype, i, end - i, du);
     }
 }
 
@@ -169,8 +161,8 @@ static void add(const struct map_args *a, int64_t first, int64_t n)
     int64_t i = first, end = first + n;
     FOR_VECTORS(i, end)
         vec_put(a->y, a->dtype, i, vec_add(vec_get(a->y, a->dtype, i), vec_get(a->x, a->dtype, i)));
-    for (; i < end; i++)
-        dtype_put(a->y, a->dtype, i, get(a->y, a->dtype, i) + get(a->x, a->dtype, i));
+    if (i < end)
+        vec_put_some(a->y, a->dtype, i, end - i, vec_add(vec_get_some(a->y, a->dtype, i, end - i), vec_get_some(a->x, a->dtype, i, end - i)));
 }
 
 static void cast(const struct map_args *a, int64_t first, int64_t n)
@@ -178,8 +170,8 @@ static void cast(const struct map_args *a, int64_t first, int64_t n)
     int64_t i = first, end = first + n;
     FOR_VECTORS(i, end)
         vec_put(a->y, a->dtype_y, i, vec_get(a->x, a->dtype, i));
-    for (; i < end; i++)
-        dtype_put(a->y, a->dtype_y, i, get(a->x, a->dtype, i));
+    if (i < end)
+        vec_put_some(a->y, a->dtype_y, i, end - i, vec_get_some(a->x, a->dtype, i, end - i));
 }
 
 /* ---- cross-entropy --------------------------------------------------------------------------------------------------------------------------- */
@@ -317,7 +309,7 @@ static double norm_squared(const float *x, int64_t n)
 }
 
 const struct vector_ops VECTOR_OPS = {
-    .rmsnorm_forward = rmsnorm_forward, .rmsnorm_backward = rmsnorm_backward, .rmsnorm_dweight = rmsnorm_dweight, .rope = rope, .swiglu_forward = swiglu_forward,
+    .gemm_strip = gemm_strip, .rmsnorm_forward = rmsnorm_forward, .rmsnorm_backward = rmsnorm_backward, .rmsnorm_dweight = rmsnorm_dweight, .rope = rope, .swiglu_forward = swiglu_forward,
     .swiglu_backward = swiglu_backward, .add = add, .cast = cast, .cross_entropy_max = cross_entropy_max, .cross_entropy_sum = cross_entropy_sum,
     .cross_entropy_backward = cross_entropy_backward, .adamw = adamw, .norm_squared = norm_squared, .attention_forward = attention_forward,
     .attention_backward_q = attention_backward_q, .attention_backward_k = attention_backward_k, .attention_scratch = attention_scratch,

@@ -5,7 +5,12 @@
 
 #include "kernels/kernels.h"
 
+/* What one task of attention takes for one key/value head: queries, or keys, [first, first + count) of a run; or the queries of n_runs runs of one query each that follow one
+ * another, whose first `shared` ranges are equal, and none their last. */
+struct attention_part { int32_t run, n_runs, shared, first, count; };
+
 struct vector_ops {
+    void (*gemm_strip)(const struct gemm_args *, int64_t m_first, int64_t m, int64_t n_first, int64_t n);        /* of C: at most STRIP_ROWS x STRIP_COLS; trans_b, not trans_a */
     void (*rmsnorm_forward)(const struct rmsnorm_args *, int64_t first_row, int64_t rows);
     void (*rmsnorm_backward)(const struct rmsnorm_args *, int64_t first_row, int64_t rows);                      /* dx */
     void (*rmsnorm_dweight)(const struct rmsnorm_args *, int64_t first_row, int64_t rows, float *sum_C);          /* sum_C += of these rows */
@@ -19,9 +24,9 @@ struct vector_ops {
     void (*cross_entropy_backward)(const struct cross_entropy_args *, int64_t first_row, int64_t rows);
     void (*adamw)(const struct adamw_args *, int64_t first, int64_t n);
     double (*norm_squared)(const float *x, int64_t n);
-    void (*attention_forward)(const struct attention_args *, const struct attention_run *, int kv_head, int64_t q_first, int64_t q_count, float *scratch);
-    void (*attention_backward_q)(const struct attention_args *, const struct attention_run *, int kv_head, int64_t q_first, int64_t q_count, float *scratch);
-    void (*attention_backward_k)(const struct attention_args *, const struct attention_key_run *, int kv_head, int64_t k_first, int64_t k_count, float *scratch);
+    void (*attention_forward)(const struct attention_args *, const struct attention_part *, int kv_head, float *scratch);
+    void (*attention_backward_q)(const struct attention_args *, const struct attention_part *, int kv_head, float *scratch);
+    void (*attention_backward_k)(const struct attention_args *, const struct attention_part *, int kv_head, float *scratch);
     int64_t (*attention_scratch)(const struct attention_args *);      /* floats */
 };
 
@@ -29,5 +34,8 @@ extern const struct vector_ops vector_ops_scalar, vector_ops_avx2, vector_ops_av
 
 /* Rows of queries, and keys, of one attention tile. */
 enum { TILE_Q = 32, TILE_K = 64 };
+
+/* Rows and columns of a strip of a matrix product by dot products. */
+enum { STRIP_ROWS = 64, STRIP_COLS = 64 };
 
 #endif

@@ -32,7 +32,7 @@ written() { # evaluate into a folder that is not there yet
 check "OUT_DIR gets the table and its items" written
 check "items.jsonl serves as scores again" same "$dir/want" evaluate judgebench "$dir/bench.jsonl" --scores "$dir/out/deep/items.jsonl"
 
-check "without scores it says what is needed" says 2 "evaluate needs --scores SCORES.jsonl" evaluate judgebench "$dir/bench.jsonl"
+check "without scores or a model it says what is needed" says 2 "evaluate needs --model MODEL, or --scores SCORES.jsonl" evaluate judgebench "$dir/bench.jsonl"
 check "--scores without a file is refused" says 2 "--scores needs a value" evaluate judgebench "$dir/bench.jsonl" --scores
 check "an unknown benchmark is refused with the known ones" says 2 "rm-bench, judgebench and criticbench are known" evaluate judge "$dir/bench.jsonl" --scores "$dir/scores.jsonl"
 check "a missing argument is refused" says 2 "evaluate takes" evaluate judgebench --scores "$dir/scores.jsonl"

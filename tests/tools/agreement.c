@@ -89,7 +89,7 @@ static void download(struct pass *pass, struct operand *operand)
         memcpy(operand->result, host, operand->n_bytes);
     else
         for (int64_t i = 0; i < operand->n_elems; i++)
-            operand->result[i] = (double)dtype_get(host, operand->kind == ACTIVATION ? pass->dtype : F32, i);
+            operand->result[i] = operand->kind == WHOLE ? ((const int32_t *)host)[i] : (double)dtype_get(host, operand->kind == ACTIVATION ? pass->dtype : F32, i);
     free(host);
 }
 

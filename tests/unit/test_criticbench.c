@@ -100,6 +100,16 @@ static void a_reference_holds_its_value_and_no_other_word(void **state)
     CHECK_ALL(criticbench_reference, ANSWER_YES_NO, words);
 }
 
+static void an_answer_is_compared_where_set_and_reference_allow_it(void **state)
+{
+    (void)state;
+    assert_true(criticbench_compares("GSM8K", "18"));
+    assert_true(criticbench_compares("StrategyQA", "yes"));
+    assert_false(criticbench_compares("GSM8K", NULL));
+    assert_false(criticbench_compares("GSM8K", "2:15 PM"));
+    assert_false(criticbench_compares("MATH", "18"));
+}
+
 /* ---- table ----------------------------------------------------------------------------------------------------------------------------------- */
 
 static struct evaluated bench;
@@ -165,6 +175,7 @@ int main(void)
         cmocka_unit_test(letters_are_read_from_text),
         cmocka_unit_test(yes_and_no_are_read_from_text),
         cmocka_unit_test(a_reference_holds_its_value_and_no_other_word),
+        cmocka_unit_test(an_answer_is_compared_where_set_and_reference_allow_it),
         cmocka_unit_test_teardown(f1_is_pooled_and_unparsable_verdicts_are_mistaken, tear_down),
         cmocka_unit_test_teardown(correction_is_over_the_items_that_can_be_compared, tear_down),
     };

@@ -154,7 +154,7 @@ static void the_built_in_texts_are_those_of_configs_prompts(void **state)
 static void each_key_names_a_file_of_its_own(void **state)
 {
     (void)state;
-    static const char *const text[] = {"A", "B", "C {critiques}", "D {critique}"};
+    static const char *const text[N_INSTRUCTIONS] = {"A", "B", "C {critiques}", "D {critique}", "E", "F {critique}"};
     struct scratch s;
     scratch_make(&s);
     for (enum instruction i = 0; i < N_INSTRUCTIONS; i++) {

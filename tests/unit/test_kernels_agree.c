@@ -27,7 +27,7 @@ static int64_t cols_of(struct pass *pass) { return pick(pass, (int64_t[]){1, 3, 
 static int run_gemm(struct pass *p)
 {
     const int64_t sizes[] = {0, 1, 3, 8, 16, 31, 65, 100, 192};
-    int64_t m = pick(p, sizes, 9), n = pick(p, sizes, 9), k = pick(p, sizes, 9), pad = 3 * random_int(&p->random, 0, 1);
+    int64_t m = pick(p, sizes, 9), n = pick(p, sizes, 9), k = random_int(&p->random, 0, 5) == 0 ? 1500 : pick(p, sizes, 9), pad = 3 * random_int(&p->random, 0, 1);
     struct gemm_args a = {.m = m, .n = n, .k = k, .trans_a = flip(p), .trans_b = flip(p), .accumulate = flip(p), .dtype_ab = p->dtype};
     bool wide = flip(p);
     a.lda = (a.trans_a ? m : k) + pad + 1, a.ldb = (a.trans_b ? k : n) + pad + 1, a.ldc = n + pad + 1;
@@ -415,6 +415,63 @@ static int run_norm_squared(struct pass *p)
     return p->kernels->norm_squared(&p->device->stream, &a);
 }
 
+static int run_scatter_rows(struct pass *p)
+{
+    enum { ROWS = 200 };
+    struct rows_args a = {.n_index = rows_of(p), .cols = cols_of(p), .dtype = p->dtype};
+    int32_t place[ROWS], index[129];
+    for (int32_t i = 0; i < ROWS; i++)
+        place[i] = i;
+    for (int i = 0; i < 129; i++) {         /* no place twice, some rows skipped */
+        int64_t other = random_int(&p->random, i, ROWS - 1);
+        index[i] = random_int(&p->random, 0, 5) == 0 ? -1 : place[other];
+        place[other] = place[i];
+    }
+    a.index = pass_whole(p, index, a.n_index);
+    a.x = pass_draw(p, ACTIVATION, a.n_index * a.cols, 1.0);
+    a.y = pass_out(p, pass_draw(p, ACTIVATION, ROWS * a.cols, 1.0), "y");
+    return p->kernels->scatter_rows(&p->device->stream, &a);
+}
+
+/* Any rule: a third of the rows greedy, filters on or off by themselves, a banned column, a list of allowed ones. */
+static struct sample_rule draw_rule(struct pass *p, int64_t cols, int32_t first_allowed)
+{
+    struct sample_rule rule = {.top_p = 1.0f, .uniform = (float)random_uniform(&p->random, 0.0, 0.999), .banned = flip(p) ? random_int(&p->random, 0, cols - 1) : -1};
+    rule.temperature = random_int(&p->random, 0, 2) == 0 ? 0.0f : (float)random_uniform(&p->random, 0.3, 2.0);
+    if (flip(p))
+        rule.top_k = (int32_t)random_int(&p->random, 1, cols + 3);
+    if (flip(p))
+        rule.top_p = (float)random_uniform(&p->random, 0.05, 1.0);
+    if (flip(p))
+        rule.min_p = (float)random_uniform(&p->random, 0.0, 0.5);
+    if (random_int(&p->random, 0, 3) == 0)
+        rule.first_allowed = first_allowed, rule.n_allowed = 3;
+    return rule;
+}
+
+static int run_sample(struct pass *p)
+{
+    enum { ALLOWED = 12 };
+    int64_t parts = random_int(&p->random, 1, 3), first[4] = {0}, cols;
+    struct sample_args a = {.rows = rows_of(p), .parts = (int)parts, .part_first = first};
+    struct sample_rule rule[129];
+    uint32_t allowed[ALLOWED];
+    for (int64_t i = 0; i < parts; i++) {
+        int64_t n = random_int(&p->random, 2, 300);
+        first[i + 1] = first[i] + n;
+        a.part_stride = n > a.part_stride ? n : a.part_stride;
+    }
+    cols = first[parts];
+    for (int i = 0; i < ALLOWED; i++)           /* three that differ, so that a banned one is never the only one */
+        allowed[i] = (uint32_t)((i / 3 + i % 3) % cols);
+    for (int64_t r = 0; r < a.rows; r++)
+        rule[r] = draw_rule(p, cols, (int32_t)random_int(&p->random, 0, ALLOWED / 3 - 1) * 3);
+    a.rule = rule, a.allowed = allowed;
+    a.logits = pass_draw(p, SINGLE, parts * a.rows * a.part_stride, 8.0);
+    a.token = pass_out(p, pass_whole(p, (const int32_t[129]){0}, a.rows), "token");
+    return p->kernels->sample(&p->device->stream, &a);
+}
+
 /* ---- the table: one row per slot ---- */
 
 #define SLOT(name) {#name, run_##name}
@@ -423,11 +480,12 @@ static const struct slot { const char *name; operation *run; } slots[] = {
     SLOT(swiglu_backward), SLOT(embedding_forward), SLOT(embedding_backward), SLOT(gather_rows), SLOT(scatter_add_rows), SLOT(add), SLOT(cast),
     SLOT(attention_forward), SLOT(attention_backward), SLOT(cross_entropy_max), SLOT(cross_entropy_sum), SLOT(cross_entropy_loss),
     SLOT(cross_entropy_backward), SLOT(reward_forward), SLOT(reward_backward), SLOT(bradley_terry), SLOT(adamw), SLOT(norm_squared),
+    SLOT(scatter_rows), SLOT(sample),
 };
 enum { N_SLOTS = sizeof slots / sizeof *slots };
 _Static_assert(N_SLOTS == sizeof(struct kernels) / sizeof(void (*)(void)), "every slot of kernels.h has a row");
 
-struct test { const struct slot *slot; enum dtype dtype; struct device *device; char name[80]; };
+struct test { const struct slot *slot; enum dtype dtype; struct device *device; char name[96]; };
 
 static void agrees(void **state)
 {
@@ -437,13 +495,13 @@ static void agrees(void **state)
     assert_int_equal(test->device->bytes_in_use, 0);
 }
 
-static int run_all(struct device *device)
+static int run_all(struct device *device, const char *how)
 {
     struct test test[2 * N_SLOTS];
     struct CMUnitTest tests[2 * N_SLOTS];
     for (int i = 0; i < 2 * N_SLOTS; i++) {
         test[i] = (struct test){.slot = &slots[i / 2], .dtype = i % 2 ? BF16 : F32, .device = device};
-        snprintf(test[i].name, sizeof test[i].name, "%s_agrees_with_the_reference_in_%s", test[i].slot->name, dtype_name(test[i].dtype));
+        snprintf(test[i].name, sizeof test[i].name, "%s%s_agrees_with_the_reference_in_%s", test[i].slot->name, how, dtype_name(test[i].dtype));
         tests[i] = (struct CMUnitTest){.name = test[i].name, .test_func = agrees, .initial_state = &test[i]};
     }
     return cmocka_run_group_tests_name("kernels_agree", tests, NULL, NULL);
@@ -452,13 +510,16 @@ static int run_all(struct device *device)
 int main(void)
 {
     const char *isa = getenv("CRITIC_RM_ISA");
-    struct device_options options = {.n_threads = 2, .isa = isa ? isa : "auto"};
-    struct device *device = NULL;
-    if (device_cpu_create(&options, &device) != OK) {
-        fprintf(stderr, "no CPU device with isa %s: %s\n", options.isa, trace_sentence());
-        return isa ? 77 : 1;
+    int failures = 0;
+    for (int invariant = 0; invariant < 2; invariant++) {
+        struct device_options options = {.n_threads = 2, .isa = isa ? isa : "auto", .batch_invariant = invariant};
+        struct device *device = NULL;
+        if (device_cpu_create(&options, &device) != OK) {
+            fprintf(stderr, "no CPU device with isa %s: %s\n", options.isa, trace_sentence());
+            return isa ? 77 : 1;
+        }
+        failures += run_all(device, invariant ? "_batch_invariant" : "");
+        device_destroy(&device);
     }
-    int failures = run_all(device);
-    device_destroy(&device);
     return failures;
 }

@@ -26,5 +26,7 @@ enum answer_form criticbench_form(const char *set);
 bool criticbench_answer(enum answer_form form, const char *text, double *value);
 /* The same, of a reference: nothing else but signs may stand beside its value ("2:15 PM" is no number). */
 bool criticbench_reference(enum answer_form form, const char *text, double *value);
+/* Can corrected answers of this set be compared with this reference (NULL: there is none)? */
+bool criticbench_compares(const char *set, const char *reference);
 
 #endif

@@ -212,3 +212,9 @@ bool criticbench_reference(enum answer_form form, const char *text, double *valu
         v.end++;
     return !*v.end;
 }
+
+bool criticbench_compares(const char *set, const char *reference)
+{
+    double value;
+    return reference && criticbench_reference(criticbench_form(set), reference, &value);
+}

@@ -218,6 +218,7 @@ void generator_count(const struct generator *g, struct generator_counts *out)
 {
     *out = g->counts;
     out->prefill_tokens = g->prefixes.n_computed;
+    out->running = g->n_running;
 }
 
 /* ---- admission ------------------------------------------------------------------------------------------------------------------------------- */

@@ -61,8 +61,8 @@ struct generator_options {
     int64_t reward_token, end_of_turn;
 };
 
-/* Since the start, on this rank's tensor group. */
-struct generator_counts { int64_t samples, cut, forced, new_tokens, prefill_tokens, passes; };
+/* Since the start, on this rank's tensor group; `running` are the sequences at work now. */
+struct generator_counts { int64_t samples, cut, forced, new_tokens, prefill_tokens, passes, running; };
 
 struct generator;
 /* backbone: without backward, max_rows as in the options. readout: as many rows. All are borrowed. */

@@ -3,163 +3,91 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "dataset/score_line.h"
 #include "trainer/infer/forced_score.h"
-
-/* ---- opening --------------------------------------------------------------------------------------------------------------------------------- */
 
 int judge_open(const struct config *config, const struct encoder *encoder, struct generator *generator, struct judge *out)
 {
     *out = (struct judge){.config = config, .encoder = encoder, .generator = generator};
     out->rule = (struct generator_rule){.temperature = (float)config->generate.temperature, .top_p = (float)config->generate.top_p, .min_p = (float)config->generate.min_p,
                                         .top_k = (int32_t)config->generate.top_k, .max_new = config->data.max_critique_tokens, .stop = config->generate.stop, .satisfied = has_score_line};
+    TRY(encode_instruction(encoder, INSTRUCTION_JUDGE, NULL, 0, &out->instruction));
     if (!config->generate.force_score)
         return OK;
     out->rule.forced = &out->forced;
     return forced_score_make(encoder->tokenizer, &out->forced);
 }
 
-void judge_close(struct judge *j) { forced_score_free(&j->forced); }
+void judge_close(struct judge *j)
+{
+    forced_score_free(&j->forced);
+    token_list_free(&j->instruction);
+}
 
 /* ---- what the model wrote -------------------------------------------------------------------------------------------------------------------- */
 
 /* The critique is encoded anew: it will stand behind another instruction than it was written under. */
-static int fill(const struct judged *d, const char *raw, size_t n_bytes, struct token_list *tokens, struct candidate *c)
+static int fill(const struct judge *judge, struct candidate *c, struct token_list *tokens)
 {
-    struct score_line line = score_line_parse(raw, n_bytes);
-    struct text text = d->judge->config->generate.keep_score_text ? text_trim((struct text){raw, n_bytes}) : score_line_critique(raw, line);
-    c->raw = raw;
-    c->n_raw_bytes = n_bytes;
+    struct score_line line = score_line_parse(c->raw, c->n_raw_bytes);
+    struct text text = judge->config->generate.keep_score_text ? text_trim((struct text){c->raw, c->n_raw_bytes}) : score_line_critique(c->raw, line);
     c->judge_score = line.found ? (float)line.score : NAN;
     if (text.n_bytes > 0)
-        TRY(encode_critique(d->judge->encoder, text.bytes, text.n_bytes, tokens));
+        TRY(encode_critique(judge->encoder, text.bytes, text.n_bytes, tokens));
     c->text = (struct tokens){tokens->token, tokens->n};
     return OK;
 }
 
-static int end_of_sample(struct judged *d) { return --d->n_left == 0 ? d->done(d->owner, d) : OK; }
-
-static int take(struct judged *d, int side, const struct generator_sample *sample)
+static int take(void *owner, const struct generator_sample *sample)
 {
     char *raw;
-    size_t n_bytes;
-    struct candidate *c = &d->candidate[side][sample->index];
-    TRY(text_repair(sample->text, sample->n_bytes, &raw, &n_bytes));
+    struct judging *j = owner;
+    struct candidate *c = &j->candidate[sample->index];
+    TRY(text_repair(sample->text, sample->n_bytes, &raw, &c->n_raw_bytes));
+    c->raw = raw;
     c->finish = sample->finish;
-    int status = fill(d, raw, n_bytes, &d->text[side][sample->index], c);
-    if (status != OK)
-        free(raw);
-    return status == OK ? end_of_sample(d) : status;
+    TRY(fill(j->judge, c, &j->text[sample->index]));
+    return --j->n_left == 0 ? j->done(j->owner, j) : OK;
 }
 
-static int take_chosen(void *owner, const struct generator_sample *sample) { return take(owner, 0, sample); }
-static int take_rejected(void *owner, const struct generator_sample *sample) { return take(owner, 1, sample); }
-
-/* ---- records --------------------------------------------------------------------------------------------------------------------------------- */
-
-void judged_free(struct judged **out)
+void judging_free(struct judging *j)
 {
-    struct judged *d = *out;
-    if (!d)
-        return;
-    token_list_free(&d->prompt);
-    for (int side = 0; side < 2; side++) {
-        token_list_free(&d->response[side]);
-        for (int64_t i = 0; d->text[side] && d->candidate[side] && i < d->judge->config->generate.candidates; i++) {
-            token_list_free(&d->text[side][i]);
-            free((void *)(uintptr_t)d->candidate[side][i].raw);
+    for (int32_t i = 0; j->text && j->candidate && i < j->n; i++) {
+        token_list_free(&j->text[i]);
+        free((void *)(uintptr_t)j->candidate[i].raw);
+    }
+    free(j->text);
+    free(j->candidate);
+    *j = (struct judging){0};
+}
+
+int64_t judging_sum(const struct judging *j, int32_t *n_scored)
+{
+    int64_t sum = 0;
+    *n_scored = 0;
+    for (int32_t i = 0; i < j->n; i++)
+        if (!isnan(j->candidate[i].judge_score)) {
+            sum += (int64_t)j->candidate[i].judge_score;
+            ++*n_scored;
         }
-        free(d->text[side]);
-        free(d->candidate[side]);
-    }
-    free(d->id);
-    free(d->subset);
-    free(d);
-    *out = NULL;
+    return sum;
 }
 
-static bool same(const struct token_list *a, const struct token_list *b) { return a->n == b->n && memcmp(a->token, b->token, (size_t)a->n * sizeof *a->token) == 0; }
+/* ---- asking ---------------------------------------------------------------------------------------------------------------------------------- */
 
-/* The nodes, and whether there is anything to ask. */
-static int encode(struct judged *d, const struct pair_record *r, int32_t n_instruction)
+bool judge_has_room(const struct judge *j, struct tokens prompt, struct tokens response)
 {
-    const struct encoder *e = d->judge->encoder;
-    if (r->diverges) {
-        d->skip = JUDGE_DIVERGES;
-        return OK;
-    }
-    TRY(encode_prompt(e, r->message, r->n_messages, &d->prompt));
-    for (int side = 0; side < 2; side++) {
-        TRY(encode_bare_response(e, r->response[side].text, r->response[side].n_bytes, &d->response[side]));
-        int64_t n_path = d->prompt.n + d->response[side].n + n_instruction;
-        if (generator_room(d->judge->generator, n_path, &d->judge->rule) <= 0)
-            d->skip = JUDGE_NO_ROOM;
-    }
-    if (same(&d->response[0], &d->response[1]))
-        d->skip = JUDGE_EQUAL;
-    return OK;
+    return generator_room(j->generator, (int64_t)prompt.n + response.n + j->instruction.n, &j->rule) > 0;
 }
 
-static int make(const struct judge *judge, const struct pair_record *r, struct judged **out)
+int judge_ask(const struct judge *judge, struct tokens prompt, struct tokens response, int (*done)(void *owner, struct judging *judging), void *owner, struct judging *out)
 {
-    size_t n = (size_t)judge->config->generate.candidates;
-    struct judged *d = calloc(1, sizeof *d);
-    CHECK(d, "out of memory for a record");
-    *out = d;
-    d->judge = judge;
-    d->id = strdup(r->id);
-    d->subset = strdup(r->subset);
-    CHECK(d->id && d->subset, "out of memory for a record");
-    for (int side = 0; side < 2; side++) {
-        d->text[side] = calloc(n, sizeof *d->text[side]);
-        d->candidate[side] = calloc(n, sizeof *d->candidate[side]);
-        CHECK(d->text[side] && d->candidate[side], "out of memory for %zu candidates", n);
-    }
-    return OK;
-}
-
-static int ask(struct judged *d, const struct token_list *instruction)
-{
-    int32_t n = (int32_t)d->judge->config->generate.candidates;
-    d->n_left = 2 * n;
-    for (int side = 0; side < 2; side++) {
-        struct generator_call call = {.n_nodes = 3, .node = {{d->prompt.token, d->prompt.n}, {d->response[side].token, d->response[side].n}, {instruction->token, instruction->n}},
-                                      .n_samples = n, .rule = d->judge->rule, .done = side ? take_rejected : take_chosen, .owner = d};
-        d->record.n_candidates[side] = n;
-        TRY(generator_submit(d->judge->generator, &call));
-    }
-    return OK;
-}
-
-static void describe(struct judged *d, const struct pair_record *r)
-{
-    d->record.id = d->id;
-    d->record.subset = d->subset;
-    d->record.source = (uint64_t)r->number;
-    d->record.prompt = (struct tokens){d->prompt.token, d->prompt.n};
-    for (int side = 0; side < 2; side++) {
-        d->record.response[side] = (struct tokens){d->response[side].token, d->response[side].n};
-        d->record.candidate[side] = d->candidate[side];
-    }
-}
-
-int judge_submit(const struct judge *judge, const struct pair_record *r, int (*done)(void *owner, struct judged *judged), void *owner, struct judged **out)
-{
-    struct token_list instruction = {0};
-    int status = make(judge, r, out);
-    struct judged *d = *out;
-    if (status == OK)
-        status = encode_instruction(judge->encoder, INSTRUCTION_JUDGE, NULL, 0, &instruction);
-    if (status == OK)
-        status = encode(d, r, instruction.n);
-    if (status == OK) {
-        d->done = done;
-        d->owner = owner;
-        describe(d, r);
-        status = d->skip == JUDGE_ASKED ? ask(d, &instruction) : done(owner, d);
-    }
-    token_list_free(&instruction);
-    return status;
+    int32_t n = (int32_t)judge->config->generate.candidates;
+    *out = (struct judging){.judge = judge, .n = n, .n_left = n, .done = done, .owner = owner};
+    out->candidate = calloc((size_t)n, sizeof *out->candidate);
+    out->text = calloc((size_t)n, sizeof *out->text);
+    CHECK(out->candidate && out->text, "out of memory for %d candidates", n);
+    struct generator_call call = {.n_nodes = 3, .node = {prompt, response, {judge->instruction.token, judge->instruction.n}}, .n_samples = n, .rule = judge->rule, .done = take, .owner = out};
+    return generator_submit(judge->generator, &call);
 }

@@ -1,9 +1,9 @@
-/* judge: N scored critiques of both responses of a record (method.md, section 2, step 1): two calls to the generator, whose samples become candidates. */
+/* judge: N scored critiques of one response (method.md, section 2, step 1): a call to the generator, whose samples become candidates. */
 #ifndef TRAINER_INFER_JUDGE_H
 #define TRAINER_INFER_JUDGE_H
 
+#include "dataset/candidates.h"
 #include "dataset/encode.h"
-#include "dataset/pairs.h"
 #include "trainer/infer/generator.h"
 
 struct judge {
@@ -12,29 +12,30 @@ struct judge {
     struct generator *generator;
     struct generator_rule rule;
     struct forced_line forced;
+    struct token_list instruction;
 };
 
 /* The rest is borrowed. */
 int judge_open(const struct config *config, const struct encoder *encoder, struct generator *generator, struct judge *out);
 void judge_close(struct judge *judge);
 
-enum judge_skip { JUDGE_ASKED, JUDGE_EQUAL, JUDGE_DIVERGES, JUDGE_NO_ROOM };        /* why a record has no candidates */
-
-/* A record being judged: owned memory. record is complete when n_left is 0. */
-struct judged {
-    struct candidate_record record;
-    enum judge_skip skip;
-    int64_t n_left;                         /* samples to come */
+/* A response being judged, or judged. Owned memory: free it when the generator has handed over all its samples, or takes no further step. */
+struct judging {
     const struct judge *judge;
-    char *id, *subset;
-    struct token_list prompt, response[2], *text[2];
-    struct candidate *candidate[2];
-    int (*done)(void *owner, struct judged *judged);
+    int32_t n, n_left;                  /* candidates; samples to come */
+    struct candidate *candidate;        /* [n] */
+    struct token_list *text;            /* [n], the candidates' tokens */
+    int (*done)(void *owner, struct judging *judging);
     void *owner;
 };
 
-/* Encodes the record and submits its calls; done is called, perhaps at once, when all candidates are there. It may free the record. */
-int judge_submit(const struct judge *judge, const struct pair_record *record, int (*done)(void *owner, struct judged *judged), void *owner, struct judged **out);
-void judged_free(struct judged **judged);
+/* Does the context leave room for a critique? prompt and response are nodes without any instruction. */
+bool judge_has_room(const struct judge *judge, struct tokens prompt, struct tokens response);
+/* Submits the call; the nodes are copied. done is called when all candidates are there. Free out also after a failure. */
+int judge_ask(const struct judge *judge, struct tokens prompt, struct tokens response, int (*done)(void *owner, struct judging *judging), void *owner, struct judging *out);
+void judging_free(struct judging *judging);
+
+/* Sum and number of the candidates' scores, which are whole numbers. */
+int64_t judging_sum(const struct judging *judging, int32_t *n_scored);
 
 #endif

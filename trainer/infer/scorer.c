@@ -34,17 +34,39 @@ void scored_free(struct scored **out)
         return;
     for (int32_t i = 0; s->critique && i < s->n; i++)
         free(s->critique[i]);
+    *s->at = s->next;
+    if (s->next)
+        s->next->at = s->at;
     free(s->critique);
     free(s->reward);
     free(s);
     *out = NULL;
 }
 
-static int make(const struct scorer *scorer, struct scored **out)
+void scorer_drop(struct scorer *scorer, void (*drop)(void *owner))
+{
+    while (scorer->first) {
+        struct scored *s = scorer->first;
+        drop(s->owner);
+        scored_free(&s);
+    }
+}
+
+static void link_in(struct scorer *scorer, struct scored *s)
+{
+    s->scorer = scorer;
+    s->next = scorer->first;
+    s->at = &scorer->first;
+    if (s->next)
+        s->next->at = &s->next;
+    scorer->first = s;
+}
+
+static int make(struct scorer *scorer, struct scored **out)
 {
     struct scored *s = calloc(1, sizeof *s);
     CHECK(s, "out of memory for a score");
-    s->scorer = scorer;
+    link_in(scorer, s);
     s->n = s->n_left = scorer->n_samples;
     s->reward = calloc((size_t)s->n, sizeof *s->reward);
     s->critique = calloc((size_t)s->n, sizeof *s->critique);
@@ -56,7 +78,7 @@ static int make(const struct scorer *scorer, struct scored **out)
     return OK;
 }
 
-static int submit(const struct scorer *scorer, struct scored *s, const struct token_list *prompt, const struct token_list *response)
+static int submit(struct scorer *scorer, struct scored *s, const struct token_list *prompt, const struct token_list *response)
 {
     struct generator_call call = {.n_nodes = 2, .node = {{prompt->token, prompt->n}, {response->token, response->n}}, .n_samples = s->n, .rule = scorer->rule, .done = take, .owner = s};
     s->n_path = prompt->n + response->n;
@@ -71,7 +93,7 @@ static int submit(const struct scorer *scorer, struct scored *s, const struct to
     return status;
 }
 
-int scorer_submit(const struct scorer *scorer, const struct message *message, int n_messages, const char *text, size_t n_bytes, int (*done)(void *owner, struct scored *scored), void *owner)
+int scorer_submit(struct scorer *scorer, const struct message *message, int n_messages, const char *text, size_t n_bytes, int (*done)(void *owner, struct scored *scored), void *owner)
 {
     struct token_list prompt = {0}, response = {0};
     struct scored *s = NULL;

@@ -12,6 +12,7 @@ struct scorer {
     struct generator_rule rule;
     bool reads_critique;            /* false: reward-only */
     int32_t n_samples;
+    struct scored *first;           /* all that are not freed, in no order */
 };
 
 /* mode: that the model was trained in (enum objective_mode). The rest is borrowed. */
@@ -26,14 +27,17 @@ struct scored {
     bool no_room;                   /* nothing was computed: the context leaves no room for a critique */
     int64_t n_path;                 /* tokens of prompt, response and instruction */
     int32_t n_left;
-    const struct scorer *scorer;
+    struct scorer *scorer;
+    struct scored *next, **at;      /* in the scorer's list; what points to this one */
     int (*done)(void *owner, struct scored *scored);
     void *owner;
 };
 
 /* done is called, perhaps at once, when the response is scored. It may free it. */
-int scorer_submit(const struct scorer *scorer, const struct message *prompt, int n_messages, const char *response, size_t n_bytes, int (*done)(void *owner, struct scored *scored), void *owner);
+int scorer_submit(struct scorer *scorer, const struct message *prompt, int n_messages, const char *response, size_t n_bytes, int (*done)(void *owner, struct scored *scored), void *owner);
 void scored_free(struct scored **scored);
+/* Frees the scores that will never be done, after the generator's last step: drop gets the owner of each. */
+void scorer_drop(struct scorer *scorer, void (*drop)(void *owner));
 /* Mean of the rewards; NAN without any. */
 double scored_mean(const struct scored *scored);
 

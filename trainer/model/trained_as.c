@@ -14,6 +14,8 @@ static const char FILE_NAME[] = "critic-rm.json", FORMAT[] = "critic-rm model";
 static const char *const modes[] = {[MODE_CRITIC_RM] = "critic-rm", [MODE_REWARD_ONLY] = "reward-only", [MODE_CRITIQUE_ONLY] = "critique-only", [MODE_JOINT] = "joint"};
 enum { N_MODES = sizeof modes / sizeof *modes };
 
+const char *trained_mode_name(int mode) { return modes[mode]; }
+
 int trained_as_write(const char *folder, const struct trained_as *t)
 {
     char path[2048];

@@ -9,6 +9,8 @@
 
 struct trained_as { int mode; char tokenizer[17], template[17]; };      /* mode: enum objective_mode */
 
+/* Of an enum objective_mode: "critic-rm". */
+const char *trained_mode_name(int mode);
 int trained_as_write(const char *folder, const struct trained_as *trained);
 /* *found false where the folder has no such file: no reward head was trained. */
 int trained_as_read(const char *folder, struct trained_as *out, bool *found);

@@ -1,0 +1,26 @@
+/* judged: a record of preferences before the judge: N scored critiques of both its responses, as candidates (dataset/candidates.h) has them. */
+#ifndef TRAINER_INFER_JUDGED_H
+#define TRAINER_INFER_JUDGED_H
+
+#include "dataset/pairs.h"
+#include "trainer/infer/judge.h"
+
+enum judge_skip { JUDGE_ASKED, JUDGE_EQUAL, JUDGE_DIVERGES, JUDGE_NO_ROOM };        /* why a record has no candidates */
+
+/* Owned memory. record is complete when n_left is 0. */
+struct judged {
+    struct candidate_record record;
+    enum judge_skip skip;
+    int n_left;                             /* responses whose candidates are to come */
+    char *id, *subset;
+    struct token_list prompt, response[2];
+    struct judging side[2];
+    int (*done)(void *owner, struct judged *judged);
+    void *owner;
+};
+
+/* Encodes the record and submits its calls; done is called, perhaps at once, when all candidates are there. It may free the record. */
+int judged_submit(const struct judge *judge, const struct pair_record *record, int (*done)(void *owner, struct judged *judged), void *owner, struct judged **out);
+void judged_free(struct judged **judged);
+
+#endif
