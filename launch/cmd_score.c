@@ -22,7 +22,7 @@ struct score {
     struct scorer scorer;
     struct lines *lines;
     struct ordered_lines *out;          /* world rank 0 */
-    int64_t n_done, n_lines;            /* lines that were there at the start; lines read */
+    int64_t n_done, n_done_errors, n_lines;     /* lines that were there at the start; error records among them; lines read */
     int64_t n_scored, n_errors, n_cut, n_critiques, passes;
     char *block;                        /* results for rank 0: "index TAB line LF" each */
     size_t n_block, max_block;
@@ -218,7 +218,7 @@ static int run_all(struct score *s)
         if (!s->stop || s->session.mesh->data->size == 1)
             TRY(end_block(s));
     }
-    return s->stop && !at_end ? STOPPED : OK;
+    return s->stop ? STOPPED : OK;      /* behind the last line too: lines may be at work still */
 }
 
 /* ---- the command ----------------------------------------------------------------------------------------------------------------------------- */
@@ -228,7 +228,9 @@ static int begin(struct score *s)
     struct comm *world = s->session.world;
     TRY(agree_status(world, session_check_reward(&s->session)));
     TRY(agree_status(world, world->rank == 0 ? ordered_lines_open(s->output, s->input, s->model, &s->session.config, &s->n_done, &s->out) : OK));
+    s->n_done_errors = s->out ? ordered_lines_errors(s->out) : 0;
     TRY(broadcast(world, &s->n_done, sizeof s->n_done, COMM_U8, 0, NULL));
+    TRY(broadcast(world, &s->n_done_errors, sizeof s->n_done_errors, COMM_U8, 0, NULL));
     TRY(agree_status(world, lines_open(s->input, &s->lines)));
     scorer_make(&s->session.config, s->session.trained.mode, s->session.encoder, s->session.infer.generator, &s->scorer);
     if (s->n_done > 0)
@@ -244,10 +246,11 @@ static int finish(struct score *s, double seconds)
     if (s->session.world->rank == 0)
         TRY(ordered_lines_finish(&s->out, s->n_lines));
     log_info("%s: %lld responses scored in %.1f s; %lld of %lld critiques cut by the limit", s->output, (long long)sums[0], seconds, (long long)sums[2], (long long)sums[3]);
-    if (sums[1] == 0)
+    int64_t n_errors = s->n_done_errors + sums[1];
+    if (n_errors == 0)
         return OK;
     trace_share();
-    return FAIL("%lld lines of %s could not be scored: their records in %s say why", (long long)sums[1], s->input, s->output);
+    return FAIL("%lld lines of %s could not be scored: their records in %s say why", (long long)n_errors, s->input, s->output);
 }
 
 static int score(struct score *s)

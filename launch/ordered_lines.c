@@ -17,7 +17,7 @@ struct waiting { int64_t index; char *text; };
 struct ordered_lines {
     char path[2048], job[2100];
     FILE *file;
-    int64_t n_written;
+    int64_t n_written, n_errors;        /* n_errors: error records among the lines that were there at the start */
     struct waiting *waiting;    /* lines that came before their turn, in no order */
     int64_t n_waiting, max_waiting;
 };
@@ -86,19 +86,29 @@ static int write_job(const struct ordered_lines *l, json_t *job)
 
 /* ---- lines ----------------------------------------------------------------------------------------------------------------------------------- */
 
+/* A line with a result has more keys, whatever its first ones are. */
+static bool is_error_record(const char *line, size_t n_bytes)
+{
+    static const char begin[] = "{\"line\":";
+    bool may_be = n_bytes >= sizeof begin && memcmp(line, begin, sizeof begin - 1) == 0;
+    json_t *record = may_be ? json_loadb(line, n_bytes, 0, NULL) : NULL;
+    bool is = json_object_size(record) == 2 && json_object_get(record, "error");
+    json_decref(record);
+    return is;
+}
+
 /* Counts whole lines and cuts off a part of one. */
 static int count_lines(struct ordered_lines *l)
 {
-    char *text;
+    char *text, *end;
     size_t n_bytes, whole = 0;
     if (!file_exists(l->path))
         return OK;
     TRY(file_read(l->path, &text, &n_bytes));
-    for (size_t i = 0; i < n_bytes; i++)
-        if (text[i] == '\n') {
-            l->n_written++;
-            whole = i + 1;
-        }
+    for (; (end = memchr(text + whole, '\n', n_bytes - whole)); whole = (size_t)(end - text) + 1) {
+        l->n_written++;
+        l->n_errors += is_error_record(text + whole, (size_t)(end - text) - whole);
+    }
     free(text);
     CHECK(truncate(l->path, (off_t)whole) == 0, "cannot cut %s to its whole lines: %s", l->path, strerror(errno));
     return OK;
@@ -135,6 +145,8 @@ int ordered_lines_open(const char *path, const char *input, const char *model, c
     *out = l;
     return OK;
 }
+
+int64_t ordered_lines_errors(const struct ordered_lines *l) { return l->n_errors; }
 
 static int write_line(struct ordered_lines *l, char *text)
 {

@@ -15,6 +15,8 @@ struct ordered_lines;
 
 /* The number of lines that are there already is *n_done: the same input, model and options of kind GENERATES are meant, else USAGE, naming what differs. FAILED when OUT is a complete file. */
 int ordered_lines_open(const char *path, const char *input, const char *model, const struct config *config, int64_t *n_done, struct ordered_lines **out);
+/* Error records, {"line":N,"error":SENTENCE}, among the lines that were there already. */
+int64_t ordered_lines_errors(const struct ordered_lines *lines);
 /* Line `index` (from 0) without its line end; takes the malloc'd text. Written, and flushed, when all before it are. */
 int ordered_lines_put(struct ordered_lines *lines, int64_t index, char *text);
 /* All n lines must be there. Frees it; without finishing, what is there is kept for the next start. */

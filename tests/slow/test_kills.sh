@@ -13,7 +13,6 @@ run() { # run NAME
         --set data.template="$dir/tiny/template.txt" --set data.critique_prompt="$dir/tiny/critique.txt" --set data.max_path_tokens=48 --set mesh.micro_batch_tokens=96 \
         --set objective.pairs_per_step=4 --set objective.epochs=6 --set device.threads=1 --set optimizer.lr=1e-3 --set checkpoint.every=2 --set checkpoint.keep=2
 }
-now_ms() { echo $(($(date +%s%N) / 1000000)); }
 begin=$(now_ms)
 run whole >"$dir/whole.log" 2>&1 || { cat "$dir/whole.log"; exit 1; }
 length=$(($(now_ms) - begin))
@@ -41,14 +40,9 @@ kill_once() { # kill_once NAME WHAT MOMENT_MS IN_SAVE
     sleep "$(awk -v ms="$moment" 'BEGIN { print ms / 1000 }')"
     [ "$in_save" = no ] || wait_for_save "$name" "$pid"
     ranks_alive=$(pgrep -P "$pid")
-    case $what in
-    rank) [ -z "$ranks_alive" ] || kill -9 "$(echo "$ranks_alive" | shuf -n 1 --random-source=<(yes "$RANDOM"))" 2>/dev/null ;;
-    mpirun) kill -9 "$pid" 2>/dev/null ;;
-    all) kill -9 $ranks_alive "$pid" 2>/dev/null ;;
-    esac
+    kill_some "$what" "$pid" $ranks_alive
     saving "$name" && was=yes
-    wait "$pid" 2>/dev/null
-    gone $ranks_alive || { echo "ranks $ranks_alive are still there 20 s after the kill"; kill -9 $ranks_alive; return 1; }
+    none_left "$pid" $ranks_alive || return 1
     before=$(complete "$name")
     [ "$was" = no ] || during_save=$((during_save + 1))
     run "$name" >"$dir/$name.again.log" 2>&1 || { tail -n 20 "$dir/$name.again.log"; echo "$what at $moment ms (during a save: $was): the same command failed"; return 1; }

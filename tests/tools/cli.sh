@@ -44,6 +44,24 @@ gone() {
     return 1
 }
 
+now_ms() { echo $(($(date +%s%N) / 1000000)); }
+
+# kill_some WHAT PID RANK...: kill -9 of one of the ranks of mpirun PID (rank), of PID itself (mpirun), or of all
+kill_some() {
+    local what=$1 pid=$2; shift 2
+    case $what in
+    rank) [ $# -eq 0 ] || kill -9 "$(printf '%s\n' "$@" | shuf -n 1 --random-source=<(yes "$RANDOM"))" 2>/dev/null ;;
+    mpirun) kill -9 "$pid" 2>/dev/null ;;
+    all) kill -9 "$@" "$pid" 2>/dev/null ;;
+    esac
+}
+
+# none_left PID RANK...: mpirun PID was killed, and its ranks are gone too
+none_left() {
+    wait "$1" 2>/dev/null; shift
+    gone "$@" || { echo "ranks $* are still there 20 s after the kill"; kill -9 "$@"; return 1; }
+}
+
 # parameters RUN: the bytes of the last checkpoint's tensors, in the order of ranks
 parameters() {
     local last; last=$(ls -d "$1"/checkpoints/step_* | tail -n 1)

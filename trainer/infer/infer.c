@@ -47,7 +47,7 @@ static int load(const struct config *config, const struct infer_source *source, 
     if (source->checkpoint)
         return checkpoint_load(source->checkpoint, i->store, NULL);
     struct load_options options = {.folder = config->backbone.init == BACKBONE_RANDOM ? NULL : source->model, .seed = (uint64_t)config->run.seed,
-                                   .reward_token = source->reward_token, .copy_of = source->end_of_turn};
+                                   .reward_token = source->reward_token, .copy_of = -1};       /* the reward token's row was trained */
     return load_weights(&options, i->store, &i->has_reward_head);
 }
 
