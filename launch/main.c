@@ -28,7 +28,7 @@ static void usage(FILE *out)
 {
     fprintf(out, "critic-rm COMMAND [--config FILE] [--set section.key=value]... [arguments]\n\n");
     for (int i = 0; i < N_COMMANDS; i++)
-        fprintf(out, "  %-8s %-51s %s\n", commands[i].name, commands[i].usage, commands[i].what);
+        fprintf(out, "  %-8s %s\n           %s\n", commands[i].name, commands[i].usage, commands[i].what);
     fprintf(out, "\ncritic-rm COMMAND --help lists every key with default, bounds and meaning.\nStatus: 0 done, 1 failed, 2 wrong usage or config, 3 stopped on request with its state saved.\n");
 }
 
