@@ -21,29 +21,33 @@ struct critique {
 
 /* ---- records --------------------------------------------------------------------------------------------------------------------------------- */
 
+struct item { struct judged *judged; };
+
 static int done(void *owner, struct judged *judged)
 {
     struct critique *c = owner;
-    return part_run_ready(c->run, (int64_t)judged->record.source, judged);
+    return part_run_ready(c->run, (int64_t)judged->record.source);
 }
 
-static int begin(void *owner, struct part_run *run, int64_t record)
+static int begin(void *owner, struct part_run *run, int64_t record, void **out)
 {
     struct critique *c = owner;
-    struct judged *judged;
+    struct item *item = calloc(1, sizeof *item);
+    CHECK(item, "out of memory for a record");
+    *out = item;
     c->run = run;
     do {
         TRY(pairs_next(c->pairs, &c->at));
         CHECK(c->at, "%s ends before record %lld, though it had more when this job began: it must not change meanwhile", c->input, (long long)record);
     } while (c->at->number < record);
     CHECK(!c->at->conversation, "%s: a conversation is not a pair of responses to judge", c->at->where);
-    return judged_submit(&c->judge, c->at, done, c, &judged);
+    return judged_submit(&c->judge, c->at, done, c, &item->judged);
 }
 
 static void free_item(void *item)
 {
-    struct judged *judged = item;
-    judged_free(&judged);
+    judged_free(&((struct item *)item)->judged);
+    free(item);
 }
 
 /* ---- parts ----------------------------------------------------------------------------------------------------------------------------------- */
@@ -87,7 +91,7 @@ static int write_part(void *owner, int32_t part, void *const *item, int64_t n, b
         return OK;
     int status = candidates_part_create(&c->job.parts.meta, &writer);
     for (int64_t i = 0; i < n && status == OK; i++) {
-        const struct judged *j = item[i];
+        const struct judged *j = ((const struct item *)item[i])->judged;
         count(&counts, j);
         if (is_kept(j))
             status = candidates_part_put(writer, &j->record);

@@ -35,11 +35,11 @@ static void free_item(void *item)
 static int done(void *owner, struct refining *refining)
 {
     struct item *item = owner;
-    item->refining = refining;
-    return part_run_ready(item->refine->run, item->number, item);
+    (void)refining;
+    return part_run_ready(item->refine->run, item->number);
 }
 
-static int begin(void *owner, struct part_run *run, int64_t number)
+static int begin(void *owner, struct part_run *run, int64_t number, void **out)
 {
     struct refine *r = owner;
     struct candidate_record record;
@@ -47,8 +47,9 @@ static int begin(void *owner, struct part_run *run, int64_t number)
     struct item *item = calloc(1, sizeof *item);
     CHECK(item, "out of memory for a record");
     *item = (struct item){r, number, NULL};
+    *out = item;
     r->run = run;
-    return refining_submit(&r->refiner, &record, done, item);
+    return refining_submit(&r->refiner, &record, done, item, &item->refining);
 }
 
 /* ---- summaries of parts ---------------------------------------------------------------------------------------------------------------------- */

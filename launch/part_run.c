@@ -41,13 +41,12 @@ static int open_part(struct part_run *r, int32_t part, struct open_part **out)
     return OK;
 }
 
-int part_run_ready(struct part_run *r, int64_t record, void *item)
+int part_run_ready(struct part_run *r, int64_t record)
 {
     struct open_part **at = &r->open;
     while (record < (*at)->first || record >= (*at)->first + (*at)->n)
         at = &(*at)->next;
     struct open_part *p = *at;
-    p->item[record - p->first] = item;
     r->pace.n_ready++;
     if (++p->n_ready < p->n)
         return OK;
@@ -61,11 +60,12 @@ static int begin_part(struct part_run *r, int32_t part)
 {
     struct open_part *p;
     TRY(open_part(r, part, &p));
+    void **item = p->item;
     int64_t first = p->first, end = p->first + p->n;        /* the part is closed with its last record */
     for (int64_t record = first; record < end && !r->pace.stop; record++) {
         TRY(pace_until(&r->pace, generator_wants));
         if (!r->pace.stop)
-            TRY(r->job->begin(r->job->owner, r, record));
+            TRY(r->job->begin(r->job->owner, r, record, &item[record - first]));
     }
     return OK;
 }

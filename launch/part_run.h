@@ -11,8 +11,9 @@ struct part_job {
     const char *name;                                   /* of the command, for progress lines */
     struct session *session;
     struct parts parts;
-    /* Begins a record, rising numbers; when it is done, perhaps at once, part_run_ready must be told. */
-    int (*begin)(void *owner, struct part_run *run, int64_t record);
+    /* Begins a record, rising numbers. *item is what will be written of it: set before there is anything to free in it, and freed with its part, done or not. When the record is done,
+     * perhaps at once, part_run_ready must be told. */
+    int (*begin)(void *owner, struct part_run *run, int64_t record, void **item);
     /* Writes a part of items [n] in order of records, by parts_finish_part, with its summary; `writes` false: another rank of the tensor group does. The items stay the job's. */
     int (*write)(void *owner, int32_t part, void *const *item, int64_t n, bool writes);
     void (*free_item)(void *item);
@@ -21,8 +22,8 @@ struct part_job {
 
 /* All parts that are missing. STOPPED on all ranks after a signal. Collective over the world. */
 int part_run(const struct part_job *job);
-/* The record is done, and this is what is written of it. */
-int part_run_ready(struct part_run *run, int64_t record, void *item);
+/* The record's item is complete. */
+int part_run_ready(struct part_run *run, int64_t record);
 
 /* Numbers of all parts' summaries, added up; lists element by element. New reference. One process. */
 int part_run_totals(const struct parts *parts, json_t **out);

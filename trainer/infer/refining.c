@@ -26,10 +26,11 @@ static int alloc_side(struct refining_side *s, int32_t n)
     s->n = n;
     s->candidate = calloc(room, sizeof *s->candidate);
     s->text = calloc(room, sizeof *s->text);
+    s->call = calloc(room, sizeof *s->call);
     s->quality = calloc(room, sizeof *s->quality);
     s->list = calloc(room, sizeof *s->list);
     s->critique = calloc(room, sizeof *s->critique);
-    CHECK(s->candidate && s->text && s->quality && s->list && s->critique, "out of memory for %d critiques", n);
+    CHECK(s->candidate && s->text && s->call && s->quality && s->list && s->critique, "out of memory for %d critiques", n);
     return OK;
 }
 
@@ -39,6 +40,7 @@ static void free_texts(struct refining_side *s)
         token_list_free(&s->text[i]);
     free(s->candidate);
     free(s->text);
+    free(s->call);
     free(s->quality);
     free(s->list);
     free(s->critique);
@@ -132,35 +134,30 @@ static int settle(struct refining *r)
 
 /* ---- calls ----------------------------------------------------------------------------------------------------------------------------------- */
 
-/* One text that the model was asked for. */
-struct asked { struct refining *refining; int side; int32_t index; };
-
 static int end_of_sample(struct refining *r) { return --r->n_left == 0 ? settle(r) : OK; }
 
 static int take_grade(void *owner, const struct generator_sample *sample)
 {
-    struct asked asked = *(struct asked *)owner;
+    const struct refining_call *call = owner;
     struct score_line line = score_line_parse(sample->text, sample->n_bytes);
-    free(owner);
     if (line.found)
-        asked.refining->side[asked.side].quality[asked.index] = (float)line.score;
-    return end_of_sample(asked.refining);
+        call->refining->side[call->side].quality[call->index] = (float)line.score;
+    return end_of_sample(call->refining);
 }
 
 static int take_summary(void *owner, const struct generator_sample *sample)
 {
-    struct asked asked = *(struct asked *)owner;
-    struct refining_side *s = &asked.refining->side[asked.side];
+    const struct refining_call *call = owner;
+    struct refining_side *s = &call->refining->side[call->side];
     char *repaired;
     size_t n_bytes;
-    free(owner);
     TRY(text_repair(sample->text, sample->n_bytes, &repaired, &n_bytes));
     struct text text = text_trim((struct text){repaired, n_bytes});
-    int status = text.n_bytes > 0 ? encode_critique(asked.refining->refiner->encoder, text.bytes, text.n_bytes, &s->text[asked.index]) : OK;
+    int status = text.n_bytes > 0 ? encode_critique(call->refining->refiner->encoder, text.bytes, text.n_bytes, &s->text[call->index]) : OK;
     free(repaired);
     TRY(status);
-    s->candidate[asked.index] = (struct candidate){.text = {s->text[asked.index].token, s->text[asked.index].n}, .judge_score = NAN, .finish = sample->finish};
-    return end_of_sample(asked.refining);
+    s->candidate[call->index] = (struct candidate){.text = {s->text[call->index].token, s->text[call->index].n}, .judge_score = NAN, .finish = sample->finish};
+    return end_of_sample(call->refining);
 }
 
 static struct generator_rule rule_of(const struct refining *r)
@@ -174,15 +171,11 @@ static struct generator_rule rule_of(const struct refining *r)
 
 static int ask(struct refining *r, int side, int32_t index, const struct token_list *instruction)
 {
-    struct asked *asked = malloc(sizeof *asked);
-    CHECK(asked, "out of memory for a call");
-    *asked = (struct asked){r, side, index};
+    struct refining_call *owner = &r->side[side].call[index];
+    *owner = (struct refining_call){r, side, index};
     struct generator_call call = {.n_nodes = 3, .node = {r->from.prompt, r->from.response[side], {instruction->token, instruction->n}}, .first_sample = index, .n_samples = 1, .rule = rule_of(r),
-                                  .done = mode_of(r) == REFINE_RANK ? take_grade : take_summary, .owner = asked};
-    int status = generator_submit(r->refiner->generator, &call);
-    if (status != OK)
-        free(asked);
-    return status;
+                                  .done = mode_of(r) == REFINE_RANK ? take_grade : take_summary, .owner = owner};
+    return generator_submit(r->refiner->generator, &call);
 }
 
 /* Tokens that instruction and answer may take behind prompt and response. */
@@ -305,18 +298,15 @@ static int refine(struct refining *r)
     return end_of_sample(r);
 }
 
-int refining_submit(const struct refiner *refiner, const struct candidate_record *record, int (*done)(void *owner, struct refining *refining), void *owner)
+int refining_submit(const struct refiner *refiner, const struct candidate_record *record, int (*done)(void *owner, struct refining *refining), void *owner, struct refining **out)
 {
     struct refining *r = calloc(1, sizeof *r);
     CHECK(r, "out of memory for a record");
+    *out = r;
     r->refiner = refiner;
     r->done = done;
     r->owner = owner;
-    int status = copy_record(r, record);
-    if (status != OK) {
-        refining_free(&r);
-        return status;
-    }
+    TRY(copy_record(r, record));
     r->filtered = refine_filter(&r->from, refiner->config->generate.min_scored);
     r->counts.pair[r->filtered.verdict]++;
     return r->filtered.verdict == PAIR_KEPT ? refine(r) : done(owner, r);

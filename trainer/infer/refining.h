@@ -14,11 +14,15 @@ struct refiner {
     int64_t max_position;
 };
 
+/* One text that the model is asked for. */
+struct refining_call { struct refining *refining; int side; int32_t index; };
+
 /* What becomes of one side. */
 struct refining_side {
     int32_t n;                              /* candidates, or summaries */
     struct candidate *candidate;
     struct token_list *text;                /* their tokens */
+    struct refining_call *call;             /* about each, where there is one */
     float *quality;                         /* rank only */
     int32_t *list, n_list;                  /* those that are chosen */
     struct shard_critique *critique;        /* [n_list] as D_sub has them */
@@ -42,8 +46,8 @@ struct refining {
     void *owner;
 };
 
-/* done is called, perhaps at once, when it is known what becomes of the record. It may free it. */
-int refining_submit(const struct refiner *refiner, const struct candidate_record *record, int (*done)(void *owner, struct refining *refining), void *owner);
+/* done is called, perhaps at once, when it is known what becomes of the record. It may free it. Otherwise free *out, also after a failure, when the generator takes no further step. */
+int refining_submit(const struct refiner *refiner, const struct candidate_record *record, int (*done)(void *owner, struct refining *refining), void *owner, struct refining **out);
 void refining_free(struct refining **refining);
 
 #endif
