@@ -74,8 +74,8 @@ foreach(label unit mpi golden slow)
       "${test_environment};CRITIC_RM=$<TARGET_FILE:critic-rm>;TINY_FOLDER=$<TARGET_FILE:tiny_folder>;SLOW_FSYNC=$<TARGET_FILE:slow_fsync>;PRINT_REWARDS=$<TARGET_FILE:print_rewards>;HTTP_CLIENT=$<TARGET_FILE:http_client>;TOOLS=${CMAKE_SOURCE_DIR}/tests/tools;SOURCE=${CMAKE_SOURCE_DIR}")
   endforeach()
 endforeach()
-add_executable(toy_task tests/programs/toy_task.c tests/tools/toy_text.c)
-target_link_libraries(toy_task PRIVATE base)
+add_executable(toy_task tests/programs/toy_task.c)
+target_link_libraries(toy_task PRIVATE test_tools)
 
 # Speeds of the kernels; run by hand and by ci/bench.sh.
 add_executable(bench_kernels tests/bench/bench_kernels.c)

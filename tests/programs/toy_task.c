@@ -1,9 +1,9 @@
-/* toy_task PROMPTS OUT N_CONVERSATIONS N_PAIRS: a toy preference task (tests/tools/toy_text.h), a random toy backbone for it, and what it is taught first.
+/* toy_task CONFIG OUT N_LESSONS N_PAIRS: a toy preference task (tests/tools/toy_text.h) and a random toy backbone for it. The instructions are those of CONFIG.
  *
  *   OUT/backbone/{config.json, tokenizer.json}   a Llama of 4 layers, hidden 128; byte tokens and ChatML's three special ones
- *   OUT/teach.jsonl                              conversations: answer, judge, rate a critique, sum critiques up. The instructions are the files of PROMPTS
- *   OUT/pairs.jsonl                              preference pairs; in one of five the labels are exchanged (subset "mislabelled"), for the filter to find
- *   OUT/pairs-with-critiques.jsonl               pairs, all labelled rightly, with ready critiques
+ *   OUT/teach.jsonl                              conversations that teach it to answer, judge, rate and summarise (tests/tools/toy_lesson.h)
+ *   OUT/pairs.jsonl                              preference pairs; in one of five, subset "mislabelled", the labels are exchanged: the filter is to find them
+ *   OUT/responses.jsonl                          for score: 200 responses to 100 further questions, the right one of each before the wrong one
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,9 +12,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/status.h"
-#include "tests/tools/toy_text.h"
+#include "tests/tools/toy_lesson.h"
 
-enum { MISLABELLED_PERCENT = 20, JUDGE_MISTAKES_PERCENT = 15, ANSWER_MISTAKES_PERCENT = 25, CANDIDATES = 4, READY_CRITIQUES = 3 };
+enum { MISLABELLED_PERCENT = 20, N_SCORED = 100 };
 
 static void must(int status)
 {
@@ -69,31 +69,6 @@ static json_t *config(void)
                      "max_position_embeddings", 512, "rms_norm_eps", 1e-5, "rope_theta", 10000.0, "tie_word_embeddings", 1, "bos_token_id", 257, "eos_token_id", 258);
 }
 
-/* ---- instructions ---------------------------------------------------------------------------------------------------------------------------- */
-
-/* The program's own reading: line ends at the end are left off. */
-static char *read_prompt(const char *folder, const char *name)
-{
-    char path[2048], *text;
-    size_t n;
-    must(path_join(path, sizeof path, folder, name));
-    must(file_read(path, &text, &n));
-    while (n > 0 && text[n - 1] == '\n')
-        text[--n] = 0;
-    return text;
-}
-
-static char *filled(const char *prompt, const char *placeholder, const char *value)
-{
-    const char *at = strstr(prompt, placeholder);
-    char *out = NULL;
-    if (!at || asprintf(&out, "%.*s%s%s", (int)(at - prompt), prompt, value, at + strlen(placeholder)) < 0) {
-        fprintf(stderr, "toy_task: the instruction '%s' has no %s\n", prompt, placeholder);
-        exit(1);
-    }
-    return out;
-}
-
 /* ---- records --------------------------------------------------------------------------------------------------------------------------------- */
 
 static FILE *open_file(const char *folder, const char *name)
@@ -123,125 +98,48 @@ static void write_line(FILE *file, json_t *line)
     json_decref(line);
 }
 
-struct prompts { char *judge, *rank, *summarise, *critique; };
-
-/* The turns of a conversation about an answer; instruction NULL: the answer itself is what is learnt. */
-static void write_conversation(FILE *file, const char *question, const char *answer, const char *instruction, const char *target)
+static void write_lesson(FILE *file, const struct instruction_text *text, int number)
 {
-    json_t *turns = json_pack("[{s:s, s:s}, {s:s, s:s}]", "role", "user", "content", question, "role", "assistant", "content", answer);
-    if (instruction) {
+    struct toy_lesson l = toy_lesson(number);
+    json_t *turns = json_pack("[{s:s, s:s}, {s:s, s:s}]", "role", "user", "content", l.question, "role", "assistant", "content", l.answer);
+    if (!l.is_answer) {
+        char *instruction;
+        must(toy_lesson_instruction(&l, text, &instruction));
         json_array_append_new(turns, json_pack("{s:s, s:s}", "role", "user", "content", instruction));
-        json_array_append_new(turns, json_pack("{s:s, s:s}", "role", "assistant", "content", target));
+        json_array_append_new(turns, json_pack("{s:s, s:s}", "role", "assistant", "content", l.target));
+        free(instruction);
     }
     write_line(file, json_pack("{s:o}", "messages", turns));
 }
 
-static enum toy_claim draw_claim(struct toy_draw *d, int mistakes_percent)
+/* A question with its right answer and a wrong one. */
+static struct toy_draw draw_answers(enum toy_file file, int number, char question[TOY_TEXT], char right[TOY_TEXT], char wrong[TOY_TEXT])
 {
-    if (!toy_chance(d, mistakes_percent))
-        return TOY_TRUE;
-    return toy_chance(d, 70) ? TOY_OPPOSITE : TOY_MISPLACED;
-}
-
-static void teach_judging(FILE *file, struct toy_draw *d, const struct prompts *p, const char *question, const struct toy_answer *a)
-{
-    char answer[TOY_TEXT], target[TOY_TEXT];
-    toy_write_answer(a, answer);
-    toy_write_judgement(d, a, toy_chance(d, JUDGE_MISTAKES_PERCENT) ? TOY_OPPOSITE : TOY_TRUE, target);
-    write_conversation(file, question, answer, p->judge, target);
-}
-
-static void teach_rating(FILE *file, struct toy_draw *d, const struct prompts *p, const char *question, const struct toy_answer *a)
-{
-    char answer[TOY_TEXT], critique[TOY_TEXT], target[TOY_TEXT];
-    enum toy_claim claim = draw_claim(d, 50);
-    toy_write_answer(a, answer);
-    toy_write_critique(d, a, claim, critique);
-    toy_write_rating(a, claim, target);
-    char *instruction = filled(p->rank, "{critique}", critique);
-    write_conversation(file, question, answer, instruction, target);
-    free(instruction);
-}
-
-static void teach_summing(FILE *file, struct toy_draw *d, const struct prompts *p, const char *question, const struct toy_answer *a)
-{
-    char answer[TOY_TEXT], critique[CANDIDATES][TOY_TEXT], list[TOY_LIST], target[TOY_TEXT];
-    int n = 2 + toy_below(d, CANDIDATES - 1);
-    for (int i = 0; i < n; i++)
-        toy_write_critique(d, a, draw_claim(d, JUDGE_MISTAKES_PERCENT), critique[i]);
-    toy_write_answer(a, answer);
-    toy_write_list(critique, n, list);
-    toy_write_critique(d, a, TOY_TRUE, target);
-    char *instruction = filled(p->summarise, "{critiques}", list);
-    write_conversation(file, question, answer, instruction, target);
-    free(instruction);
-}
-
-/* A bare verdict, as often wrong as the judge: what training on D_sub shall make better. */
-static void teach_critique(FILE *file, struct toy_draw *d, const struct prompts *p, const char *question, const struct toy_answer *a)
-{
-    char answer[TOY_TEXT];
-    toy_write_answer(a, answer);
-    write_conversation(file, question, answer, p->critique, (a->exchanged < 0) == toy_chance(d, JUDGE_MISTAKES_PERCENT) ? "wrong" : "good");
-}
-
-static void teach(FILE *file, const struct prompts *p, int number)
-{
-    struct toy_draw d = toy_draw(TOY_TEACHING, number);
-    struct toy_question q = toy_question(&d, true);
-    struct toy_answer a = toy_answer(&d, &q, toy_chance(&d, 50));
-    char question[TOY_TEXT], answer[TOY_TEXT];
-    int kind = number % 20;
+    struct toy_draw d = toy_draw(file, number);
+    struct toy_question q = toy_question(&d);
+    struct toy_answer good = toy_answer(&d, &q, true), bad = toy_answer(&d, &q, false);
     toy_write_question(&q, question);
-    if (kind < 6) {
-        teach_judging(file, &d, p, question, &a);
-    } else if (kind < 14) {
-        teach_rating(file, &d, p, question, &a);
-    } else if (kind < 16) {
-        teach_summing(file, &d, p, question, &a);
-    } else if (kind < 17) {
-        teach_critique(file, &d, p, question, &a);
-    } else {
-        a = toy_answer(&d, &q, !toy_chance(&d, ANSWER_MISTAKES_PERCENT));
-        toy_write_answer(&a, answer);
-        write_conversation(file, question, answer, NULL, NULL);
-    }
+    toy_write_answer(&good, right);
+    toy_write_answer(&bad, wrong);
+    return d;
 }
 
 static void write_pair(FILE *file, int number)
 {
-    struct toy_draw d = toy_draw(TOY_PAIRS, number);
-    struct toy_question q = toy_question(&d, false);
+    char question[TOY_TEXT], right[TOY_TEXT], wrong[TOY_TEXT], id[32];
+    struct toy_draw d = draw_answers(TOY_PAIRS, number, question, right, wrong);
     bool mislabelled = toy_chance(&d, MISLABELLED_PERCENT);
-    struct toy_answer chosen = toy_answer(&d, &q, !mislabelled), rejected = toy_answer(&d, &q, mislabelled);
-    char question[TOY_TEXT], text[2][TOY_TEXT], id[32];
-    toy_write_question(&q, question);
-    toy_write_answer(&chosen, text[0]);
-    toy_write_answer(&rejected, text[1]);
     snprintf(id, sizeof id, "sort-%d", number);
-    write_line(file, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", id, "subset", mislabelled ? "mislabelled" : "right", "prompt", question, "chosen", text[0], "rejected", text[1]));
+    write_line(file, json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", id, "subset", mislabelled ? "mislabelled" : "right", "prompt", question, "chosen", mislabelled ? wrong : right, "rejected",
+                               mislabelled ? right : wrong));
 }
 
-static json_t *ready_response(struct toy_draw *d, const struct toy_answer *a)
+static void write_responses(FILE *file, int number)
 {
-    char text[TOY_TEXT];
-    json_t *list = json_array();
-    for (int i = 0; i < READY_CRITIQUES; i++) {
-        toy_write_critique(d, a, TOY_TRUE, text);
-        json_array_append_new(list, json_string(text));
-    }
-    toy_write_answer(a, text);
-    return json_pack("{s:s, s:o}", "text", text, "critiques", list);
-}
-
-static void write_ready_pair(FILE *file, int number)
-{
-    struct toy_draw d = toy_draw(TOY_READY, number);
-    struct toy_question q = toy_question(&d, false);
-    struct toy_answer chosen = toy_answer(&d, &q, true), rejected = toy_answer(&d, &q, false);
-    char question[TOY_TEXT];
-    toy_write_question(&q, question);
-    write_line(file, json_pack("{s:s, s:o, s:o}", "prompt", question, "chosen", ready_response(&d, &chosen), "rejected", ready_response(&d, &rejected)));
+    char question[TOY_TEXT], right[TOY_TEXT], wrong[TOY_TEXT];
+    draw_answers(TOY_RESPONSES, number, question, right, wrong);
+    write_line(file, json_pack("{s:s, s:s}", "prompt", question, "response", right));
+    write_line(file, json_pack("{s:s, s:s}", "prompt", question, "response", wrong));
 }
 
 /* ---- the program ----------------------------------------------------------------------------------------------------------------------------- */
@@ -255,20 +153,23 @@ static void write_backbone(const char *folder)
     write_json(path, "tokenizer.json", tokenizer());
 }
 
-static void write_teaching(const char *prompts, const char *folder, int n)
+static void write_lessons(const char *config_path, const char *folder, int n)
 {
-    struct prompts p = {read_prompt(prompts, "judge.txt"), read_prompt(prompts, "rank.txt"), read_prompt(prompts, "summarise.txt"), read_prompt(prompts, "critique.txt")};
+    struct instruction_text text[N_INSTRUCTIONS] = {0};
+    struct config *options = calloc(1, sizeof *options);
+    must(config_load(config_path, NULL, 0, options));
+    for (int i = 0; i < N_INSTRUCTIONS; i++)
+        must(instruction_open(options, i, &text[i]));
     FILE *file = open_file(folder, "teach.jsonl");
     for (int i = 0; i < n; i++)
-        teach(file, &p, i);
+        write_lesson(file, text, i);
     close_file(file);
-    free(p.judge);
-    free(p.rank);
-    free(p.summarise);
-    free(p.critique);
+    for (int i = 0; i < N_INSTRUCTIONS; i++)
+        instruction_free(&text[i]);
+    free(options);
 }
 
-static void write_pairs(const char *folder, const char *name, int n, void (*write)(FILE *, int))
+static void write_records(const char *folder, const char *name, int n, void (*write)(FILE *, int))
 {
     FILE *file = open_file(folder, name);
     for (int i = 0; i < n; i++)
@@ -279,12 +180,12 @@ static void write_pairs(const char *folder, const char *name, int n, void (*writ
 int main(int argc, char **argv)
 {
     if (argc != 5) {
-        fprintf(stderr, "toy_task PROMPTS OUT N_CONVERSATIONS N_PAIRS\n");
+        fprintf(stderr, "toy_task CONFIG OUT N_LESSONS N_PAIRS\n");
         return 2;
     }
     write_backbone(argv[2]);
-    write_teaching(argv[1], argv[2], atoi(argv[3]));
-    write_pairs(argv[2], "pairs.jsonl", atoi(argv[4]), write_pair);
-    write_pairs(argv[2], "pairs-with-critiques.jsonl", atoi(argv[4]), write_ready_pair);
+    write_lessons(argv[1], argv[2], atoi(argv[3]));
+    write_records(argv[2], "pairs.jsonl", atoi(argv[4]), write_pair);
+    write_records(argv[2], "responses.jsonl", N_SCORED, write_responses);
     return 0;
 }

@@ -4,9 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/status.h"
+
 /* ---- draws ----------------------------------------------------------------------------------------------------------------------------------- */
 
-struct toy_draw toy_draw(enum toy_file file, int number) { return (struct toy_draw){philox_make(1, PHILOX_SAMPLING, (uint32_t)file, (uint64_t)number), 0}; }
+struct toy_draw toy_draw(enum toy_file file, int number) { return (struct toy_draw){file, philox_make(1, PHILOX_SAMPLING, (uint32_t)file, (uint64_t)number), 0}; }
 
 int toy_below(struct toy_draw *d, int n) { return (int)philox_below(&d->random, d->n++, (uint64_t)n); }
 
@@ -31,22 +33,23 @@ static void draw_digits(struct toy_draw *d, struct toy_question *q)
                 q->sorted[n++] = v;
 }
 
-/* Three sets of digits in four are for teaching, by a hash of the set. */
-static bool is_for_teaching(const struct toy_question *q)
+/* Of eight sets of digits five are for teaching, two for the pairs, one for the responses. */
+static enum toy_file file_of(const struct toy_question *q)
 {
+    static const enum toy_file file[8] = {TOY_RESPONSES, TOY_PAIRS, TOY_PAIRS, TOY_TEACHING, TOY_TEACHING, TOY_TEACHING, TOY_TEACHING, TOY_TEACHING};
     uint64_t set = 0;
     for (int i = 0; i < TOY_DIGITS; i++)
         set |= 1ull << q->sorted[i];
     struct philox p = philox_make(1, PHILOX_PERMUTATION, 0, set);
-    return philox_below(&p, 0, 4) > 0;
+    return file[philox_below(&p, 0, 8)];
 }
 
-struct toy_question toy_question(struct toy_draw *d, bool teaching)
+struct toy_question toy_question(struct toy_draw *d)
 {
     struct toy_question q;
     do
         draw_digits(d, &q);
-    while (is_for_teaching(&q) != teaching);
+    while (file_of(&q) != d->file);
     return q;
 }
 
@@ -62,25 +65,23 @@ struct toy_answer toy_answer(struct toy_draw *d, const struct toy_question *q, b
     return a;
 }
 
-static void join(const int *digit, const char *between, char *out, size_t size)
-{
-    for (int i = 0, at = 0; i < TOY_DIGITS; i++)
-        at += snprintf(out + at, size - (size_t)at, "%s%d", i ? between : "", digit[i]);
-}
-
 void toy_write_question(const struct toy_question *q, char out[TOY_TEXT])
 {
-    char digits[TOY_TEXT - 8];
-    join(q->shuffled, " ", digits, sizeof digits);
-    snprintf(out, TOY_TEXT, "sort %s", digits);
+    int at = snprintf(out, TOY_TEXT, "sort");
+    for (int i = 0; i < TOY_DIGITS; i++)
+        at += snprintf(out + at, (size_t)(TOY_TEXT - at), " %d", q->shuffled[i]);
 }
 
-void toy_write_answer(const struct toy_answer *a, char out[TOY_TEXT]) { join(a->digit, "", out, TOY_TEXT); }
+void toy_write_answer(const struct toy_answer *a, char out[TOY_TEXT])
+{
+    for (int i = 0; i < TOY_DIGITS; i++)
+        snprintf(out + i, (size_t)(TOY_TEXT - i), "%d", a->digit[i]);
+}
 
 /* ---- critiques ------------------------------------------------------------------------------------------------------------------------------- */
 
 static const char *const opening[] = {"", "look: ", "so ", "I see ", "well, ", "here ", "now ", "read: ", "we get ", "it goes "};
-/* What follows a pair that rises, and one that falls. */
+/* What is said of neighbours that rise, and of neighbours that fall. */
 static const char *const manner[][2] = {{"up", "down"}, {"ok", "no"}};
 
 static bool calls_good(const struct toy_answer *a, enum toy_claim claim) { return claim == (a->exchanged < 0 ? TOY_TRUE : TOY_OPPOSITE); }
@@ -92,15 +93,20 @@ static int blamed(struct toy_draw *d, const struct toy_answer *a, enum toy_claim
         return -1;
     if (claim == TOY_TRUE)
         return a->exchanged;
-    int i = toy_below(d, a->exchanged < 0 ? TOY_DIGITS - 1 : TOY_DIGITS - 2);
-    return a->exchanged >= 0 && i >= a->exchanged ? i + 1 : i;
+    if (a->exchanged < 0)
+        return toy_below(d, TOY_DIGITS - 1);
+    int other = toy_below(d, TOY_DIGITS - 2);
+    return other + (other >= a->exchanged);
 }
 
 void toy_write_critique(struct toy_draw *d, const struct toy_answer *a, enum toy_claim claim, char out[TOY_TEXT])
 {
-    int at = snprintf(out, TOY_TEXT, "%s", opening[toy_below(d, 10)]), words = toy_below(d, 2), fault = blamed(d, a, claim);
+    ASSERT(a->exchanged >= 0 || claim != TOY_MISPLACED);
+    int at = snprintf(out, TOY_TEXT, "%s", opening[toy_below(d, sizeof opening / sizeof *opening)]);
+    const char *const *words = manner[toy_below(d, sizeof manner / sizeof *manner)];
+    int fault = blamed(d, a, claim);
     for (int i = 0; i + 1 < TOY_DIGITS; i++)
-        at += snprintf(out + at, (size_t)(TOY_TEXT - at), "%s%d%d %s", i ? ", " : "", a->digit[i], a->digit[i + 1], manner[words][i == fault]);
+        at += snprintf(out + at, (size_t)(TOY_TEXT - at), "%s%d%d %s", i ? ", " : "", a->digit[i], a->digit[i + 1], words[i == fault]);
     snprintf(out + at, (size_t)(TOY_TEXT - at), ": %s", fault < 0 ? "good" : "wrong");
 }
 
@@ -111,13 +117,8 @@ void toy_write_judgement(struct toy_draw *d, const struct toy_answer *a, enum to
     snprintf(out + n, TOY_TEXT - n, "\nScore: %d", (calls_good(a, claim) ? 8 : 1) + toy_below(d, 3));
 }
 
-void toy_write_rating(const struct toy_answer *a, enum toy_claim claim, char out[TOY_TEXT])
+void toy_write_rating(enum toy_claim claim, char out[TOY_TEXT])
 {
-    snprintf(out, TOY_TEXT, "Score: %d", claim == TOY_TRUE ? 9 : claim == TOY_MISPLACED && a->exchanged >= 0 ? 5 : 2);
-}
-
-void toy_write_list(char critique[][TOY_TEXT], int n, char out[TOY_LIST])
-{
-    for (int i = 0, at = 0; i < n; i++)
-        at += snprintf(out + at, (size_t)(TOY_LIST - at), "%s%d. %s", i ? "\n\n" : "", i + 1, critique[i]);
+    static const int score[] = {[TOY_TRUE] = 9, [TOY_OPPOSITE] = 2, [TOY_MISPLACED] = 5};
+    snprintf(out, TOY_TEXT, "Score: %d", score[claim]);
 }
