@@ -53,7 +53,7 @@ prompts() {
     run dump --what prompts --set generate.candidates=3 --set generate.temperature=0.5 --set data.max_critique_tokens=77 --set data.system=D "$dir/pairs.jsonl" >"$dir/prompts.jsonl" || return 1
     cat "$dir/prompts.jsonl"
     [ "$(sed -E 's/.*"custom_id":"([^"]*)".*/\1/' "$dir/prompts.jsonl" | tr '\n' ' ')" = "0-0-0 0-1-0 1-0-0 1-1-0 " ] || return 1
-    grep -qF '"messages":[{"role":"system","content":"D"},{"role":"user","content":"one?"},{"role":"assistant","content":"good"},{"role":"user","content":"Judge the response above.' "$dir/prompts.jsonl" || return 1
+    grep -qF '"messages":[{"role":"system","content":"D"},{"role":"user","content":"one?"},{"role":"assistant","content":"good"},{"role":"user","content":"Judge the response above' "$dir/prompts.jsonl" || return 1
     grep -qF '"messages":[{"role":"system","content":"S"},{"role":"user","content":"two?"},{"role":"assistant","content":"ill"},{"role":"user","content":"Judge' "$dir/prompts.jsonl" || return 1
     [ "$(grep -cF '"method":"POST","url":"/v1/chat/completions","body":{"model":"'"$dir/tiny"'"' "$dir/prompts.jsonl")" -eq 4 ] || return 1
     [ "$(grep -cE '"n":3,"temperature":0\.5,"top_p":1\.0,"max_tokens":77,"seed":[0-9]+\}' "$dir/prompts.jsonl")" -eq 4 ] || return 1
