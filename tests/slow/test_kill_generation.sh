@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # kill -9 of one rank, of mpirun or of all, at a random moment of 0 to 1.1 x the job's length, KILLS times (default 10) each during critique, refine and score over two ranks: the same
-# command goes on, no record or line is lost, none is there twice, and the output is that of the uninterrupted job. SEED (default: of the clock) repeats a series.
+# command goes on, on one rank or two, no record or line is lost, none is there twice, and the output is that of the uninterrupted job. SEED (default: of the clock) repeats a series.
 . "$TOOLS/cli.sh"
 . "$TOOLS/generation.sh"
 kills=${KILLS:-10} seed=${SEED:-$(date +%s)}

@@ -36,7 +36,7 @@ same_set() {
 same_lines() { [ -s "$1" ] && [ ! -e "$1.job.json" ] && [ ! -e "$2.job.json" ] && cmp "$1" "$2"; }
 
 # kills N KIND LENGTH_MS SAME WANT COMMAND...: N times: COMMAND and a new place for its output run over two ranks; kill -9 of one rank, of mpirun or of all after 0 to 1.1 times LENGTH_MS;
-# then the same command goes on to the end, and SAME WANT PLACE holds
+# then the same command goes on to the end, on one rank or two, and SAME WANT PLACE holds
 kills() {
     local n=$1 name=$2 length=$3 same=$4 want=$5 i; shift 5
     for i in $(seq "$n"); do
@@ -50,10 +50,11 @@ killed_once() {
     (EXEC=exec generation 2 "$@" "$dir/$name") >"$dir/$name.log" 2>&1 & pid=$!
     sleep "$(awk -v ms="$moment" 'BEGIN { print ms / 1000 }')"
     alive=$(pgrep -P "$pid")
+    [ -n "$alive" ] || what=all
     kill_some "$what" "$pid" $alive
     none_left "$pid" $alive || return 1
     echo "$name: $what at $moment ms, $(found "$dir/$name")" | tee -a "$dir/kills.txt"
-    is_whole_file "$dir/$name" || generation 2 "$@" "$dir/$name" >"$dir/$name.again.log" 2>&1 || { cat "$dir/$name.log" "$dir/$name.again.log"; echo "the same command failed"; return 1; }
+    is_whole_file "$dir/$name" || generation $((RANDOM % 2 + 1)) "$@" "$dir/$name" >"$dir/$name.again.log" 2>&1 || { cat "$dir/$name.log" "$dir/$name.again.log"; echo "the same command failed"; return 1; }
     $same "$want" "$dir/$name"
 }
 
