@@ -246,13 +246,12 @@ static int admit_one(struct generator *g, bool *admitted)
     int32_t own = kv_pages(sequence_most_tokens(&c->call.rule)), path = prefix_missing_pages(&g->prefixes, c->call.node, c->call.n_nodes);
     if (!prefix_reserve(&g->prefixes, own + path, c->call.node, c->call.n_nodes))
         return OK;
-    TRY(begin(g, c, own));
-    *admitted = true;
-    if (c->n_admitted == c->call.n_samples) {
+    if (c->n_admitted + 1 == c->call.n_samples) {       /* the call is its samples' from then on, also where the last one cannot begin */
         g->first = c->next;
         g->last = g->first ? g->last : NULL;
     }
-    return OK;
+    *admitted = true;
+    return begin(g, c, own);
 }
 
 /* ---- a pass ---------------------------------------------------------------------------------------------------------------------------------- */
@@ -379,6 +378,7 @@ static int take_rewards(struct generator *g, const void *hidden_TC)
     TRY(readout_rewards(g->readout, hidden_TC, g->row, n, g->reward));
     for (int64_t i = 0; i < n; i++) {
         struct sequence *s = &g->running[g->drawer[i]].sequence;
+        CHECK(isfinite(g->reward[i]), "a reward is not a finite number: the model's weights are damaged, or overflow in this type");
         s->reward = g->reward[i];
         s->phase = SEQUENCE_ENDED;
     }
