@@ -9,10 +9,15 @@
 #include "comm/host.h"
 #include "comm/watchdog.h"
 
-struct mpi_state { MPI_Comm comm; bool owned; };
+struct mpi_state {
+    MPI_Comm comm;
+    bool owned;
+    char *parts;                /* of all ranks, of what is being summed: kept from call to call */
+    size_t n_parts_bytes;
+};
 
-/* Elements per call: below INT_MAX, and a multiple of any chunk alignment. */
-enum { MAX_COUNT = 1 << 30 };
+/* Elements per call: below INT_MAX, and a multiple of any chunk alignment. Elements that a rank sums at a time. */
+enum { MAX_COUNT = 1 << 30, SUM_COUNT = 1 << 16 };
 
 static MPI_Comm handle(const struct comm *comm) { return ((const struct mpi_state *)comm->state)->comm; }
 
@@ -66,25 +71,45 @@ static int mpi_all_reduce(struct comm *comm, void *buffer, int64_t count, enum c
     return OK;
 }
 
-/* In place (recv inside send) is MPI_IN_PLACE for MPI, which leaves the result at the buffer's start: so a slice at a time, from rank to rank, would be needed.
- * Instead ranks reduce slice after slice to its owner: the same sums in the same order for both forms. */
+static int keep_parts(struct mpi_state *state, size_t n_bytes)
+{
+    if (n_bytes <= state->n_parts_bytes)
+        return OK;
+    char *grown = realloc(state->parts, n_bytes);
+    CHECK(grown, "out of memory for the %zu bytes that ranks sum at a time", n_bytes);
+    state->parts = grown;
+    state->n_parts_bytes = n_bytes;
+    return OK;
+}
+
+/* n elements, `at` bytes into each slice: every rank's part of this rank's slice to parts, side by side. */
+static void exchange(const struct comm *comm, const char *send, size_t slice_bytes, size_t at, int n, enum comm_type type, char *parts)
+{
+    size_t n_bytes = (size_t)n * comm_type_bytes(type);
+    memcpy(parts + (size_t)comm->rank * n_bytes, send + (size_t)comm->rank * slice_bytes + at, n_bytes);
+    for (int step = 1; step < comm->size; step++) {
+        int to = (comm->rank + step) % comm->size, from = (comm->rank - step + comm->size) % comm->size;
+        MPI_Sendrecv(send + (size_t)to * slice_bytes + at, n, mpi_type(type), to, 0, parts + (size_t)from * n_bytes, n, mpi_type(type), from, 0, handle(comm), MPI_STATUS_IGNORE);
+    }
+}
+
+/* The owner sums in the order of the ranks. MPI_Reduce takes an order by the number of elements: then a row of hidden states would depend on how many stand beside it. */
 static int mpi_reduce_scatter(struct comm *comm, const void *send, void *recv, int64_t count, enum comm_type type, enum comm_op op, struct stream *stream)
 {
     (void)stream;
+    struct mpi_state *state = comm->state;
     size_t e = comm_type_bytes(type);
+    if (comm->size == 1 && send == recv)
+        return OK;
+    TRY(keep_parts(state, (size_t)comm->size * (size_t)(count < SUM_COUNT ? count : SUM_COUNT) * e));
     watchdog_enter("reduce_scatter", comm->name);
-    for (int owner = 0; owner < comm->size && comm->size > 1; owner++) {
-        const char *part = (const char *)send + (size_t)(owner * count) * e;
-        for (int64_t at = 0; at < count; at += MAX_COUNT) {
-            int n = (int)(count - at < MAX_COUNT ? count - at : MAX_COUNT);
-            const void *from = part + (size_t)at * e;
-            void *to = (char *)recv + (size_t)at * e;
-            bool in_place = owner == comm->rank && from == to;
-            MPI_Reduce(in_place ? MPI_IN_PLACE : from, to, n, mpi_type(type), mpi_op(type, op), owner, handle(comm));
-        }
+    for (int64_t at = 0; at < count; at += SUM_COUNT) {
+        int n = (int)(count - at < SUM_COUNT ? count - at : SUM_COUNT);
+        exchange(comm, send, (size_t)count * e, (size_t)at * e, n, type, state->parts);
+        for (int rank = 1; rank < comm->size; rank++)
+            MPI_Reduce_local(state->parts + (size_t)(rank * n) * e, state->parts, n, mpi_type(type), mpi_op(type, op));
+        memcpy((char *)recv + (size_t)at * e, state->parts, (size_t)n * e);
     }
-    if (comm->size == 1 && send != recv && count > 0)
-        memmove(recv, send, (size_t)count * e);
     watchdog_leave();
     return OK;
 }
@@ -137,7 +162,7 @@ static int wrap(MPI_Comm raw, bool owned, const char *name, struct comm **out)
         free(state);
         return FAIL("out of memory for a communicator");
     }
-    *state = (struct mpi_state){raw, owned};
+    *state = (struct mpi_state){.comm = raw, .owned = owned};
     *comm = (struct comm){.ops = &mpi_ops, .name = name, .state = state};
     MPI_Comm_rank(raw, &comm->rank);
     MPI_Comm_size(raw, &comm->size);
@@ -159,6 +184,7 @@ static void mpi_destroy(struct comm *comm)
     struct mpi_state *state = comm->state;
     if (state->owned)
         MPI_Comm_free(&state->comm);
+    free(state->parts);
     free(state);
     free(comm);
 }

@@ -166,7 +166,6 @@ static void count(json_t *line, struct counts *c)
     size_t i, k;
     json_t *response, *score, *list = json_object_get(line, "responses");
     c->prompts++;
-    c->errors += list == NULL;
     c->pairs += json_object_get(line, "chosen") != NULL;
     json_array_foreach(list, i, response) {
         c->responses++;
@@ -271,7 +270,7 @@ static int sample(struct sample *s)
     TRY(line_run_open(&s->job, &s->run));
     TRY(line_run(s->run));
     TRY(agree_status(world, world->rank == 0 ? write_pairs(s, &counts) : OK));      /* before its job is closed: it is not gone on with after that */
-    TRY(line_run_finish(s->run));
+    TRY(line_run_finish(s->run, &counts.errors));
     report(s, &counts, clock_s() - started_s);
     return agree_status(world, world->rank == 0 ? check_counts(s, &counts) : OK);
 }

@@ -17,9 +17,11 @@ struct line_run {
     struct pace pace;
     struct lines *lines;
     struct ordered_lines *out;          /* world rank 0 */
-    int64_t n_done, n_lines;            /* lines that were there at the start; lines read */
+    int64_t n_done, n_done_errors;      /* lines that were there at the start; error records among them */
+    int64_t n_lines, n_errors;          /* lines read; error records of this rank's lines */
     char *block;                        /* for rank 0: "index TAB line LF" each */
     size_t n_block, max_block;
+    bool broken;                        /* a line could not be written */
 };
 
 static bool writes(const struct line_run *r) { return r->job->session->world->rank == 0; }
@@ -40,7 +42,7 @@ static int append(struct line_run *r, int64_t index, const char *text)
 }
 
 /* Of a tensor group one rank's lines are enough. */
-int line_run_put(struct line_run *r, int64_t index, json_t *line)
+static int put(struct line_run *r, int64_t index, json_t *line)
 {
     char *text = json_dumps(line, JSON_COMPACT);
     json_decref(line);
@@ -53,8 +55,14 @@ int line_run_put(struct line_run *r, int64_t index, json_t *line)
     return status;
 }
 
-/* The trace becomes the line's record, and is no failure of the job. */
-static int put_trace(struct line_run *r, int64_t index)
+int line_run_put(struct line_run *r, int64_t index, json_t *line)
+{
+    int status = put(r, index, line);
+    r->broken = status != OK;
+    return status;
+}
+
+int line_run_put_error(struct line_run *r, int64_t index)
 {
     struct trace trace;
     char *sentence;
@@ -64,6 +72,7 @@ static int put_trace(struct line_run *r, int64_t index)
     json_t *line = json_pack("{s:I, s:s}", "line", (json_int_t)index + 1, "error", sentence);
     free(sentence);
     CHECK(line, "out of memory for an error record");
+    r->n_errors++;
     return line_run_put(r, index, line);
 }
 
@@ -105,7 +114,7 @@ static int begin(struct line_run *r, int64_t index, const char *text, size_t n_b
     } else if (status == OK) {
         status = r->job->begin(r->job->owner, index, line, where);
     }
-    return status == FAILED ? put_trace(r, index) : status;
+    return status == FAILED && !r->broken ? line_run_put_error(r, index) : status;
 }
 
 /* The next line, begun when it is this rank's. A line that is no text gets its record too. */
@@ -122,7 +131,7 @@ static int take_line(struct line_run *r, bool *at_end)
     r->n_lines = number;
     bool mine = number > r->n_done && (number - 1) % data->size == data->rank;
     if (status != OK && mine)
-        return put_trace(r, number - 1);
+        return line_run_put_error(r, number - 1);
     trace_clear();
     return mine ? begin(r, number - 1, text, n_bytes) : OK;
 }
@@ -159,7 +168,9 @@ static int open_files(struct line_run *r)
     const struct line_job *job = r->job;
     struct comm *world = job->session->world;
     TRY(agree_status(world, writes(r) ? ordered_lines_open(job->output, job->input, job->model, &job->session->config, &r->n_done, &r->out) : OK));
+    r->n_done_errors = writes(r) ? ordered_lines_errors(r->out) : 0;
     TRY(broadcast(world, &r->n_done, sizeof r->n_done, COMM_U8, 0, NULL));
+    TRY(broadcast(world, &r->n_done_errors, sizeof r->n_done_errors, COMM_U8, 0, NULL));
     TRY(agree_status(world, lines_open(job->input, &r->lines)));
     if (r->n_done > 0)
         log_info("going on after %lld lines of %s", (long long)r->n_done, job->output);
@@ -175,7 +186,13 @@ int line_run_open(const struct line_job *job, struct line_run **out)
     return open_files(r);
 }
 
-int line_run_finish(struct line_run *r) { return agree_status(r->job->session->world, writes(r) ? ordered_lines_finish(&r->out, r->n_lines) : OK); }
+int line_run_finish(struct line_run *r, int64_t *n_errors)
+{
+    *n_errors = r->n_errors;
+    TRY(all_reduce(r->job->session->mesh->data, n_errors, 1, COMM_I64, COMM_SUM, NULL));
+    *n_errors += r->n_done_errors;
+    return agree_status(r->job->session->world, writes(r) ? ordered_lines_finish(&r->out, r->n_lines) : OK);
+}
 
 void line_run_close(struct line_run **out)
 {

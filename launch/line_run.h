@@ -19,7 +19,7 @@ struct line_job {
     struct session *session;
     int64_t lines_of_block;             /* of a rank, where there are several data ranks */
     /* Begins a line (index from 0), a JSON object, which is the owner's now, also after a failure. When it is done, perhaps at once, line_run_put must be called. After FAILED the
-     * trace is the line's error record; another status ends the job. `where` names the line in sentences. */
+     * trace is the line's error record, unless it is line_run_put that failed; another status ends the job. `where` names the line in sentences. */
     int (*begin)(void *owner, int64_t index, json_t *line, const char *where);
     void *owner;
 };
@@ -28,10 +28,13 @@ struct line_job {
 int line_run_open(const struct line_job *job, struct line_run **out);
 /* STOPPED on all ranks after a signal. */
 int line_run(struct line_run *run);
-int line_run_finish(struct line_run *run);
+/* *n_errors: error records in the output, those of earlier starts included. */
+int line_run_finish(struct line_run *run, int64_t *n_errors);
 void line_run_close(struct line_run **run);
 
 /* A line is ready; takes it. */
 int line_run_put(struct line_run *run, int64_t index, json_t *line);
+/* Instead of a line: the trace becomes its error record, and is no failure of the job. */
+int line_run_put_error(struct line_run *run, int64_t index);
 
 #endif

@@ -23,6 +23,8 @@ static bool is_there(const char *folder, const char *name)
 static int model_of_checkpoint(const char *checkpoint, char *out)
 {
     const char *end = checkpoint + strlen(checkpoint);
+    while (end > checkpoint && end[-1] == '/')
+        end--;
     for (int i = 0; i < 2; i++)
         while (end > checkpoint && *--end != '/') {}
     CHECK(end > checkpoint || *checkpoint == '/', "%s does not lie in a run's checkpoints/: name the run", checkpoint);
@@ -59,7 +61,8 @@ static void print_bytes(const struct session *s)
 {
     struct infer_bytes b;
     infer_count(&s->config, &s->infer.model, s->infer.table, s->mesh->tensor->size, &b);
-    log_info("memory a rank: weights %.1f MiB, key/value cache %.1f MiB, activations %.1f MiB", (double)b.weights / 1048576.0, (double)b.kv_cache / 1048576.0, (double)b.activations / 1048576.0);
+    log_info("memory a rank: weights %.1f MiB, key/value cache %.1f MiB for %lld tokens, activations %.1f MiB", (double)b.weights / 1048576.0, (double)b.kv_cache / 1048576.0,
+             (long long)b.kv_tokens, (double)b.activations / 1048576.0);
     log_info("mesh %d data x %d tensor, %d threads a rank", s->mesh->data->size, s->mesh->tensor->size, s->device->n_threads);
 }
 

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,6 +177,24 @@ static void sums_are_the_same_bits_on_all_ranks_and_each_time(void **state)
     assert_memory_equal(x, again, sizeof x);
 }
 
+/* A row of hidden states is summed beside few others or many: its bits are the same. */
+static void an_elements_sum_does_not_depend_on_how_many_are_summed(void **state)
+{
+    (void)state;
+    enum { FEW = 100, MANY = 100000 };
+    float few[FEW], *many = malloc(MANY * sizeof *many), *send = malloc((size_t)world->size * MANY * sizeof *send);
+    assert_true(many && send);
+    for (int64_t n = FEW; n <= MANY; n *= 10) {
+        for (int64_t i = 0; i < world->size * n; i++)
+            send[i] = sinf((float)(i % n) + 0.1f * (float)(i / n) + 1000.0f * (float)world->rank);
+        assert_int_equal(reduce_scatter(world, send, n == FEW ? few : many, n, COMM_F32, COMM_SUM, NULL), OK);
+        if (n > FEW)
+            assert_memory_equal(few, many, sizeof few);
+    }
+    free(many);
+    free(send);
+}
+
 static void a_failure_of_one_rank_is_the_status_and_the_sentence_of_all(void **state)
 {
     (void)state;
@@ -257,6 +276,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(collectives_on_the_axes_of_a_mesh_stay_within_them),
         cmocka_unit_test(a_split_keeps_ranks_of_a_colour_in_order),
         cmocka_unit_test(sums_are_the_same_bits_on_all_ranks_and_each_time),
+        cmocka_unit_test(an_elements_sum_does_not_depend_on_how_many_are_summed),
         cmocka_unit_test(a_failure_of_one_rank_is_the_status_and_the_sentence_of_all),
         cmocka_unit_test(the_lowest_of_several_failures_is_told),
         cmocka_unit_test(what_differs_between_ranks_is_named),

@@ -41,6 +41,7 @@ struct generator {
     struct waiting_call *first, *last;  /* not all samples admitted yet */
     struct running *running;            /* [max_rows] */
     int64_t n_running;
+    bool stuck;                         /* the first call found no pages, and none was given back since */
     struct rows rows;
     /* what a pass reads, [max_rows] */
     int32_t *row;
@@ -101,6 +102,7 @@ static void free_running(struct generator *g, struct running *r)
     for (int32_t i = 0; i < r->n_pages; i++)
         kv_cache_give_back(g->cache, r->page[i]);
     kv_cache_unreserve(g->cache, r->n_promised);
+    g->stuck = false;
     if (r->leaf)
         prefix_release(&g->prefixes, r->leaf);
     sequence_end(&r->sequence);
@@ -241,18 +243,18 @@ static int admit_one(struct generator *g, bool *admitted)
 {
     struct waiting_call *c = g->first;
     *admitted = false;
-    if (!c || g->n_running == g->options.max_rows)
+    if (!c || g->stuck || g->n_running == g->options.max_rows)
         return OK;
     int32_t own = kv_pages(sequence_most_tokens(&c->call.rule)), path = prefix_missing_pages(&g->prefixes, c->call.node, c->call.n_nodes);
-    if (!prefix_reserve(&g->prefixes, own + path, c->call.node, c->call.n_nodes))
+    g->stuck = !prefix_reserve(&g->prefixes, own + path, c->call.node, c->call.n_nodes);
+    if (g->stuck)
         return OK;
-    TRY(begin(g, c, own));
-    *admitted = true;
-    if (c->n_admitted == c->call.n_samples) {
+    if (c->n_admitted + 1 == c->call.n_samples) {       /* the call is its samples' from then on, also where the last one cannot begin */
         g->first = c->next;
         g->last = g->first ? g->last : NULL;
     }
-    return OK;
+    *admitted = true;
+    return begin(g, c, own);
 }
 
 /* ---- a pass ---------------------------------------------------------------------------------------------------------------------------------- */
@@ -379,6 +381,7 @@ static int take_rewards(struct generator *g, const void *hidden_TC)
     TRY(readout_rewards(g->readout, hidden_TC, g->row, n, g->reward));
     for (int64_t i = 0; i < n; i++) {
         struct sequence *s = &g->running[g->drawer[i]].sequence;
+        CHECK(isfinite(g->reward[i]), "a reward is not a finite number: the model's weights are damaged, or overflow in this type");
         s->reward = g->reward[i];
         s->phase = SEQUENCE_ENDED;
     }

@@ -26,6 +26,7 @@ void infer_count(const struct config *config, const struct model_config *model, 
     store_count(table, dtype, 1, &store);
     *out = (struct infer_bytes){.weights = store.weights, .kv_cache = (size_t)config->generate.kv_memory_mb << 20,
                                 .activations = backbone_bytes(model, &options, dtype, tensor_size) + readout_bytes(model, options.max_rows, dtype, tensor_size)};
+    out->kv_tokens = (int64_t)(out->kv_cache / (kv_slot_bytes(model, dtype, tensor_size) * ATTENTION_PAGE)) * ATTENTION_PAGE;
 }
 
 static int open_parts(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *i)

@@ -21,8 +21,8 @@ struct infer {
     bool has_reward_head;       /* its weights were read, not drawn */
 };
 
-/* Bytes per rank by class, for the sum printed at start. */
-struct infer_bytes { size_t weights, kv_cache, activations; };
+/* Bytes per rank by class, for the sum printed at start; kv_tokens: how many the cache holds. */
+struct infer_bytes { size_t weights, kv_cache, activations; int64_t kv_tokens; };
 void infer_count(const struct config *config, const struct model_config *model, const struct param_table *table, int tensor_size, struct infer_bytes *out);
 
 /* mesh and device must outlive it, and so must the source's tokenizer. *out stays where it is until closed: its parts point to each other. Collective over the world. */

@@ -4,7 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "dataset/score_line.h"
+#include "dataset/draft.h"
 #include "trainer/infer/forced_score.h"
 
 int judge_open(const struct config *config, const struct encoder *encoder, struct generator *generator, struct judge *out)
@@ -30,11 +30,10 @@ void judge_close(struct judge *j)
 /* The critique is encoded anew: it will stand behind another instruction than it was written under. */
 static int fill(const struct judge *judge, struct candidate *c, struct token_list *tokens)
 {
-    struct score_line line = score_line_parse(c->raw, c->n_raw_bytes);
-    struct text text = judge->config->generate.keep_score_text ? text_trim((struct text){c->raw, c->n_raw_bytes}) : score_line_critique(c->raw, line);
-    c->judge_score = line.found ? (float)line.score : NAN;
-    if (text.n_bytes > 0)
-        TRY(encode_critique(judge->encoder, text.bytes, text.n_bytes, tokens));
+    struct written w = written_parse((struct text){c->raw, c->n_raw_bytes}, c->finish, judge->config->generate.keep_score_text);
+    c->judge_score = w.judge_score;
+    if (w.text.n_bytes > 0)
+        TRY(encode_critique(judge->encoder, w.text.bytes, w.text.n_bytes, tokens));
     c->text = (struct tokens){tokens->token, tokens->n};
     return OK;
 }
