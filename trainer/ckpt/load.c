@@ -15,7 +15,7 @@ struct source {
     const struct load_options *options;
     const struct param_table *table;
     struct safetensors *st;         /* NULL: random */
-    bool untied;
+    bool copies_row;                /* the embedding is untied, and no reward head came with the weights: the reward token's row was not trained */
 };
 
 static int check_shape(const struct safetensors *st, const struct st_tensor *t, const struct param *p)
@@ -71,7 +71,7 @@ static int read_run(const struct source *s, const struct param *p, int64_t first
 
 static int64_t row_to_read(const struct source *s, const struct param *p, int64_t row)
 {
-    bool copied = s->untied && s->options->reward_token >= 0 && s->options->copy_of >= 0 && strcmp(p->name, "model.embed_tokens.weight") == 0;
+    bool copied = s->copies_row && s->options->reward_token >= 0 && s->options->copy_of >= 0 && strcmp(p->name, "model.embed_tokens.weight") == 0;
     return copied && row == s->options->reward_token ? s->options->copy_of : row;
 }
 
@@ -105,6 +105,7 @@ static int load_mine(struct source *s, struct store *store)
 {
     if (s->options->folder) {
         TRY(safetensors_open_folder(s->options->folder, &s->st));
+        s->copies_row = s->copies_row && !safetensors_find(s->st, "score.weight");
         TRY(check_tensors(s));
     }
     TRY(check_row(s, s->options->reward_token));
@@ -114,7 +115,7 @@ static int load_mine(struct source *s, struct store *store)
 
 int load_weights(const struct load_options *options, struct store *store, bool *reward_head_found)
 {
-    struct source s = {.options = options, .table = store->table, .untied = params_find(store->table, "lm_head.weight") >= 0};
+    struct source s = {.options = options, .table = store->table, .copies_row = params_find(store->table, "lm_head.weight") >= 0};
     int status = load_mine(&s, store);
     bool found = s.st && safetensors_find(s.st, "score.weight");
     safetensors_close(&s.st);
