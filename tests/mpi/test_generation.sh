@@ -105,10 +105,14 @@ score_stops() {
     [ "$(wc -l <"$dir/stopped")" -lt 200 ] || { echo "it had ended already"; return 1; }
     says 2 "generate.samples" score 2 run stopped generate.samples=2 || return 1
     says 2 "was begun with model" score 2 model stopped || return 1
+    local latest; latest=$(ls -d "$dir"/run/checkpoints/step_* | tail -n 1)
+    cp -r "$latest" "$dir/run/checkpoints/step_99999999" || return 1     # the run was trained on meanwhile
+    says 2 "was begun with model '$latest', and this is '$dir/run/checkpoints/step_99999999'" score 2 run stopped || return 1
+    rm -r "$dir/run/checkpoints/step_99999999" || return 1
     printf '{"id": "r' >>"$dir/stopped"      # as a kill leaves it
     score 1 run stopped && same_lines "$dir/scores" "$dir/stopped"
 }
-check "score stops, refuses another option or model, and goes on behind its last whole line" score_stops
+check "score stops, refuses another option, model or checkpoint, and goes on behind its last whole line" score_stops
 kills 2 score "$length" same_lines "$dir/scores" score "$dir/run" "$dir/in.jsonl"
 
 few_stop() { # all lines are at work, and the last one is read, when the signal comes
