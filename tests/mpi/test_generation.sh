@@ -87,6 +87,7 @@ check "order is kept" eval 'cmp <(sed -E "s/.*\"id\":\"([^\"]*)\".*/\1/" "$dir/s
 check "data 2 gives the same bytes" eval 'score 2 run scores.2 && same_lines "$dir/scores" "$dir/scores.2"'
 check "and other passes" eval 'score 1 run scores.64 generate.batch_tokens=64 && same_lines "$dir/scores" "$dir/scores.64"'
 check "and what export wrote" eval 'score 1 model scores.hf && same_lines "$dir/scores" "$dir/scores.hf"'
+check "and the run's last checkpoint by its folder, with a slash behind it" eval 'score 1 "$(cd "$dir" && ls -d run/checkpoints/step_* | tail -n 1)/" scores.step && same_lines "$dir/scores" "$dir/scores.step"'
 close_scores() { # close_scores WANT IS: nine of ten lines or more have the same critiques, and there the rewards agree to 1e-5
     [ "$(wc -l <"$1")" -eq "$(wc -l <"$2")" ] && paste -d '\n' "$1" "$2" | awk '
         function rewards(line, out) { sub(/.*"rewards":\[/, "", line); sub(/\].*/, "", line); return split(line, out, ",") }
