@@ -20,7 +20,8 @@ size_t comm_type_bytes(enum comm_type type);
 struct comm;
 struct comm_ops {
     int (*all_reduce)(struct comm *, void *buffer, int64_t count, enum comm_type, enum comm_op, struct stream *);     /* in place */
-    /* rank i receives the reduction of elements [i * count, (i+1) * count) of send. recv may be send + rank * count (in place). */
+    /* rank i receives the reduction of elements [i * count, (i+1) * count) of send. recv may be send + rank * count (in place).
+     * Summed in the order of the ranks, whatever the count: an element's bits do not depend on what is reduced beside it. */
     int (*reduce_scatter)(struct comm *, const void *send, void *recv, int64_t count, enum comm_type, enum comm_op, struct stream *);
     /* recv[i * count ...] = send of rank i. send may be recv + rank * count (in place). */
     int (*all_gather)(struct comm *, const void *send, void *recv, int64_t count, enum comm_type, struct stream *);

@@ -205,7 +205,9 @@ struct norm_args {
  *   temperature 0: the most probable column, of equal ones the first. Else a draw from softmax(logit / temperature) over the columns that are left, in the order of
  *   columns: the first whose cumulative probability is above uniform * total. Left are, one filter after the other: not `banned`, among `allowed` where n_allowed > 0;
  *   the top_k most probable (0: all), the smallest set of most probable ones whose probability reaches top_p (1: all), those of at least min_p times the largest
- *   probability; of equal ones lower columns first. Sums in double. */
+ *   probability; of equal ones lower columns first. Sums in double.
+ * Where the greatest logit of what may be drawn is not a finite number the token is SAMPLE_NONE: the network's numbers are damaged. */
+#define SAMPLE_NONE UINT32_MAX
 struct sample_rule {
     float temperature, top_p, min_p, uniform;   /* uniform in [0, 1) */
     int32_t top_k;

@@ -167,7 +167,8 @@ static int open_files(struct line_run *r)
 {
     const struct line_job *job = r->job;
     struct comm *world = job->session->world;
-    TRY(agree_status(world, writes(r) ? ordered_lines_open(job->output, job->input, job->model, &job->session->config, &r->n_done, &r->out) : OK));
+    const char *checkpoint = job->session->checkpoint, *model = *checkpoint ? checkpoint : job->model;      /* a run's latest checkpoint may be another by the next start */
+    TRY(agree_status(world, writes(r) ? ordered_lines_open(job->output, job->input, model, &job->session->config, &r->n_done, &r->out) : OK));
     r->n_done_errors = writes(r) ? ordered_lines_errors(r->out) : 0;
     TRY(broadcast(world, &r->n_done, sizeof r->n_done, COMM_U8, 0, NULL));
     TRY(broadcast(world, &r->n_done_errors, sizeof r->n_done_errors, COMM_U8, 0, NULL));

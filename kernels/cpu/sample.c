@@ -295,11 +295,13 @@ static uint32_t sample_row(struct sampling *s)
     bool filters = rule->top_k > 0 || rule->top_p < 1.0f || rule->min_p > 0.0f;
     if (rule->n_allowed > 0) {
         uint32_t best = collect_allowed(s);
-        return rule->temperature == 0.0f ? best : draw_filtered(s);
+        return !isfinite(s->max) ? SAMPLE_NONE : rule->temperature == 0.0f ? best : draw_filtered(s);
     }
     cut_segments(s);
     ASSERT(s->n_columns > 0);
     find_maxima(s);
+    if (!isfinite(s->max))
+        return SAMPLE_NONE;
     if (rule->temperature == 0.0f)
         return first_of_greatest(s);
     if (!filters || (rule->top_k == 0 && rule->top_p < 1.0f))

@@ -39,6 +39,14 @@ static int64_t collect(const struct sample_args *a, int64_t row, struct column *
     return n;
 }
 
+static bool has_greatest(const struct column *c, int64_t n)
+{
+    double most = -INFINITY;
+    for (int64_t i = 0; i < n; i++)
+        most = c[i].p > most ? c[i].p : most;
+    return isfinite(most);
+}
+
 /* Logits of sorted columns become probabilities. */
 static void softmax(struct column *c, int64_t n, double temperature)
 {
@@ -90,6 +98,9 @@ int ref_sample(struct stream *stream, const struct sample_args *a)
         const struct sample_rule *rule = &a->rule[row];
         int64_t n = collect(a, row, c);
         ASSERT(n > 0);
+        a->token[row] = SAMPLE_NONE;
+        if (!has_greatest(c, n))
+            continue;
         qsort(c, (size_t)n, sizeof *c, by_probability);
         a->token[row] = (uint32_t)c[0].index;
         if (rule->temperature == 0.0f)

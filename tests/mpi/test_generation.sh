@@ -87,6 +87,7 @@ check "order is kept" eval 'cmp <(sed -E "s/.*\"id\":\"([^\"]*)\".*/\1/" "$dir/s
 check "data 2 gives the same bytes" eval 'score 2 run scores.2 && same_lines "$dir/scores" "$dir/scores.2"'
 check "and other passes" eval 'score 1 run scores.64 generate.batch_tokens=64 && same_lines "$dir/scores" "$dir/scores.64"'
 check "and what export wrote" eval 'score 1 model scores.hf && same_lines "$dir/scores" "$dir/scores.hf"'
+check "and the run's last checkpoint by its folder, with a slash behind it" eval 'score 1 "$(cd "$dir" && ls -d run/checkpoints/step_* | tail -n 1)/" scores.step && same_lines "$dir/scores" "$dir/scores.step"'
 close_scores() { # close_scores WANT IS: nine of ten lines or more have the same critiques, and there the rewards agree to 1e-5
     [ "$(wc -l <"$1")" -eq "$(wc -l <"$2")" ] && paste -d '\n' "$1" "$2" | awk '
         function rewards(line, out) { sub(/.*"rewards":\[/, "", line); sub(/\].*/, "", line); return split(line, out, ",") }
@@ -105,10 +106,14 @@ score_stops() {
     [ "$(wc -l <"$dir/stopped")" -lt 200 ] || { echo "it had ended already"; return 1; }
     says 2 "generate.samples" score 2 run stopped generate.samples=2 || return 1
     says 2 "was begun with model" score 2 model stopped || return 1
+    local latest; latest=$(ls -d "$dir"/run/checkpoints/step_* | tail -n 1)
+    cp -r "$latest" "$dir/run/checkpoints/step_99999999" || return 1     # the run was trained on meanwhile
+    says 2 "was begun with model '$latest', and this is '$dir/run/checkpoints/step_99999999'" score 2 run stopped || return 1
+    rm -r "$dir/run/checkpoints/step_99999999" || return 1
     printf '{"id": "r' >>"$dir/stopped"      # as a kill leaves it
     score 1 run stopped && same_lines "$dir/scores" "$dir/stopped"
 }
-check "score stops, refuses another option or model, and goes on behind its last whole line" score_stops
+check "score stops, refuses another option, model or checkpoint, and goes on behind its last whole line" score_stops
 kills 2 score "$length" same_lines "$dir/scores" score "$dir/run" "$dir/in.jsonl"
 
 few_stop() { # all lines are at work, and the last one is read, when the signal comes

@@ -239,12 +239,36 @@ static void assert_softmax(struct device *device)
 
 static void draws_follow_the_softmax_of_what_the_filters_leave(void **state) { (void)state, with_devices(assert_softmax); }
 
+static void assert_none(struct device *device)
+{
+    enum { N = 200, CASES = 3 };
+    static const float damage[CASES] = {NAN, -INFINITY, INFINITY};
+    const struct kernels *kernels[] = {device->kernels, &kernels_ref};
+    for (int c = 0; c < CASES; c++)
+        for (int i = 0; i < 8; i++) {
+            float logits[N];
+            uint32_t token = 0, allowed[] = {3, 5, 90};
+            int64_t first[] = {0, N};
+            struct sample_rule rule = {.temperature = i & 1 ? 1.0f : 0.0f, .top_p = i & 2 ? 0.9f : 1.0f, .uniform = 0.5f, .banned = -1, .n_allowed = i & 4 ? 3 : 0};
+            struct sample_args a = {.rows = 1, .parts = 1, .part_first = first, .part_stride = N, .logits = logits, .rule = &rule, .allowed = allowed, .token = &token};
+            for (int k = 0; k < N; k++)
+                logits[k] = damage[c];
+            for (int k = 0; k < 2; k++) {
+                assert_int_equal(kernels[k]->sample(&device->stream, &a), OK);
+                assert_true(token == SAMPLE_NONE);
+            }
+        }
+}
+
+static void logits_that_are_no_numbers_give_no_token(void **state) { (void)state, with_devices(assert_none); }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_choice_is_the_references_under_any_rule_whatever_the_parts),
         cmocka_unit_test(without_temperature_the_first_of_the_most_probable_is_taken_or_the_second_if_that_is_banned),
         cmocka_unit_test(draws_follow_the_softmax_of_what_the_filters_leave),
+        cmocka_unit_test(logits_that_are_no_numbers_give_no_token),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

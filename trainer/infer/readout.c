@@ -115,7 +115,10 @@ static int draw(struct readout *r, int64_t rows, const struct sample_rule *rule,
         TRY(r->device->kernels->sample(stream_of(r), &args));
     TRY(broadcast(r->tensor, r->token_R, rows * 4, COMM_U8, 0, stream_of(r)));
     TRY(r->device->ops->copy(stream_of(r), token, r->token_R, (size_t)rows * 4, DEVICE_TO_HOST));
-    return r->device->ops->synchronize(stream_of(r));
+    TRY(r->device->ops->synchronize(stream_of(r)));
+    for (int64_t i = 0; i < rows; i++)
+        CHECK(token[i] != SAMPLE_NONE, "logits are not finite numbers: the model's weights are damaged, or overflow in this type");
+    return OK;
 }
 
 int readout_sample(struct readout *r, const void *hidden_TC, const int32_t *row, int64_t n, const struct sample_rule *rule, const uint32_t *allowed, uint32_t *token)
