@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# real.sh [losses] [epoch]: SmolLM2-135M-Instruct trained reward-only on the HH harmless test pairs (both parts where none is named). Figures go to tests/bench/results/real-input.txt.
+# real.sh [losses] [epoch] [pipeline]: SmolLM2-135M-Instruct on the HH harmless test pairs (all parts where none is named). Figures go to tests/bench/results/real-input.txt.
 #   losses   float32: the first 20 losses of tensor 3, data 2 and 1 rank are equal to 1e-4
 #   epoch    bf16: one epoch on 1,800 pairs, 512 held out, here and in PyTorch: same order, same initial head; accuracies, and the paired McNemar test
-# On 2 idle cores about 15 minutes for losses, an hour and a half for epoch. Whatever was stopped goes on where it was: state stands in runs/real (REAL_RUNS).
+#   pipeline bf16: the whole method on the first 200 pairs over 2 ranks (launch/pipeline.sh), scores forced, to RM-Bench's table; and what the judge gives unforced on 20 pairs
+# On 2 idle cores about 15 minutes for losses, an hour and a half for epoch, 20 minutes for pipeline. Whatever was stopped goes on where it was: state stands in runs/real (REAL_RUNS).
 # REAL_SETS: more options for both parts, e.g. "device.isa=avx2".
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -57,6 +58,23 @@ epoch() {
     .venv/bin/python tests/real/compare_heldout.py "$runs/epoch/heldout.jsonl" "$runs/torch/heldout.jsonl"
 }
 
+# Its log without the lines of progress.
+pipeline() {
+    local log=$runs/pipeline.log status=0
+    zcat "$pairs" | head -n 200 >"$runs/pairs-200.jsonl"
+    zcat "$pairs" | head -n 20 >"$runs/pairs-20.jsonl"
+    rm -rf "$runs/pipeline" "$runs/unforced"
+    CRITIC_RM=$program RANKS=2 ./launch/pipeline.sh configs/smollm2-135m.yaml --set run.dir="$runs/pipeline" --set data.pairs="$runs/pairs-200.jsonl" --set data.benchmark=rm-bench \
+        --set data.benchmark_file="$(dirname "$pairs")/rm_bench_chat.json" >"$log" 2>&1 || { tail -n 20 "$log" >&2; return 1; }
+    echo "The whole method on the first 200 pairs: launch/pipeline.sh configs/smollm2-135m.yaml --set data.pairs=FILE --set data.benchmark=rm-bench --set data.benchmark_file=FILE"
+    grep -vE "rank 0's|^epoch|^memory|^mesh|step [0-9]+/" "$log"
+    echo "Without forced scores, 20 pairs: critic-rm critique, refine --config configs/smollm2-135m.yaml --set generate.force_score=false"
+    tests/tools/mpirun.sh 2 "$program" critique --config configs/smollm2-135m.yaml --set generate.force_score=false "$runs/pairs-20.jsonl" "$runs/unforced/candidates" 2>&1 | grep -vE "rank 0's|^memory|^mesh"
+    tests/tools/mpirun.sh 2 "$program" refine --config configs/smollm2-135m.yaml --set generate.force_score=false "$runs/unforced/candidates" "$runs/unforced/dsub" >"$log" 2>&1 || status=$?
+    grep -vE "rank 0's|^memory|^mesh|mpirun|^--|^$|Primary job|a non-zero|the job to be|Process name|Exit code" "$log"
+    echo "refine ends with status $status"
+}
+
 prepare() {
     [ -f "$pairs" ] || { echo "$pairs is not there: set CRITIC_RM_TEST_DATA to the folder that holds hh_harmless_test.jsonl.gz" >&2; exit 1; }
     mkdir -p "$runs" "$(dirname "$results")"
@@ -69,13 +87,13 @@ prepare() {
 }
 
 prepare
-[ $# -gt 0 ] || set -- losses epoch
+[ $# -gt 0 ] || set -- losses epoch pipeline
 for part in "$@"; do
-    case $part in losses | epoch) ;; *) echo "real.sh: '$part' is neither losses nor epoch" >&2; exit 2 ;; esac
+    case $part in losses | epoch | pipeline) ;; *) echo "real.sh: there is no part '$part'" >&2; exit 2 ;; esac
     "$part" >"$runs/$part.txt.tmp" || { cat "$runs/$part.txt.tmp"; exit 1; }
     mv "$runs/$part.txt.tmp" "$runs/$part.txt"
 done
 {
-    echo "SmolLM2-135M-Instruct, reward-only, on $(basename "$pairs"); $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1); ci/real.sh, $(date -u +%F)"
-    for part in losses epoch; do [ ! -f "$runs/$part.txt" ] || { echo; cat "$runs/$part.txt"; }; done
+    echo "SmolLM2-135M-Instruct on $(basename "$pairs"); $(nproc) cores of $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1); ci/real.sh, $(date -u +%F)"
+    for part in losses epoch pipeline; do [ ! -f "$runs/$part.txt" ] || { echo; cat "$runs/$part.txt"; }; done
 } | tee "$results"
