@@ -17,7 +17,7 @@ train() { # train RANKS RUN [set...]: ends with the status of critic-rm
     local n=$1 run=$2 set; shift 2
     local sets=()
     for set in "$@" ${REAL_SETS:-}; do sets+=(--set "$set"); done
-    tests/tools/mpirun.sh "$n" "$program" train --config configs/smollm2-135m.yaml --set objective.mode=reward-only --set objective.epochs=1 --set run.dir="$runs/$run" --set data.train="$pairs" "${sets[@]}" >>"$runs/$run.log" 2>&1
+    launch/mpirun.sh "$n" "$program" train --config configs/smollm2-135m.yaml --set objective.mode=reward-only --set objective.epochs=1 --set run.dir="$runs/$run" --set data.train="$pairs" "${sets[@]}" >>"$runs/$run.log" 2>&1
 }
 column() { sed -E "s/.*\"$2\":([^,}]*).*/\1/" "$1"; }
 
@@ -69,8 +69,8 @@ pipeline() {
     echo "The whole method on the first 200 pairs: launch/pipeline.sh configs/smollm2-135m.yaml --set data.pairs=FILE --set data.benchmark=rm-bench --set data.benchmark_file=FILE"
     grep -vE "rank 0's|^epoch|^memory|^mesh|step [0-9]+/" "$log"
     echo "Without forced scores, 20 pairs: critic-rm critique, refine --config configs/smollm2-135m.yaml --set generate.force_score=false"
-    tests/tools/mpirun.sh 2 "$program" critique --config configs/smollm2-135m.yaml --set generate.force_score=false "$runs/pairs-20.jsonl" "$runs/unforced/candidates" 2>&1 | grep -vE "rank 0's|^memory|^mesh"
-    tests/tools/mpirun.sh 2 "$program" refine --config configs/smollm2-135m.yaml --set generate.force_score=false "$runs/unforced/candidates" "$runs/unforced/dsub" >"$log" 2>&1 || status=$?
+    launch/mpirun.sh 2 "$program" critique --config configs/smollm2-135m.yaml --set generate.force_score=false "$runs/pairs-20.jsonl" "$runs/unforced/candidates" 2>&1 | grep -vE "rank 0's|^memory|^mesh"
+    launch/mpirun.sh 2 "$program" refine --config configs/smollm2-135m.yaml --set generate.force_score=false "$runs/unforced/candidates" "$runs/unforced/dsub" >"$log" 2>&1 || status=$?
     grep -vE "rank 0's|^memory|^mesh|mpirun|^--|^$|Primary job|a non-zero|the job to be|Process name|Exit code" "$log"
     echo "refine ends with status $status"
 }

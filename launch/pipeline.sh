@@ -13,7 +13,7 @@ set -euo pipefail
 config=$1; shift
 here=$(cd "$(dirname "$0")/.." && pwd)
 program=${CRITIC_RM:-$here/build/release/critic-rm}
-launcher=${MPIRUN:-"$here/tests/tools/mpirun.sh ${RANKS:-2}"}
+launcher=${MPIRUN:-"$here/launch/mpirun.sh ${RANKS:-2}"}
 sets=("$@")
 
 value() { "$program" config --config "$config" "${sets[@]}" "$1"; }

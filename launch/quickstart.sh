@@ -14,7 +14,7 @@ rm -rf $dir
 build/release/toy_task configs/toy/run.yaml $dir 30000 1000
 
 start=$SECONDS
-tests/tools/mpirun.sh 2 $program train --config configs/toy/teach.yaml
+launch/mpirun.sh 2 $program train --config configs/toy/teach.yaml
 $program export --config configs/toy/teach.yaml $dir/teach $dir/taught
 echo "taught in $((SECONDS - start)) s"
 
@@ -26,7 +26,7 @@ pipeline
 run=$dir/run/round_1
 $program inspect --verify $run/train
 ls -l $run/model
-tests/tools/mpirun.sh 2 $program score --config configs/toy/run.yaml $run/model $dir/responses.jsonl $dir/scores.jsonl
+launch/mpirun.sh 2 $program score --config configs/toy/run.yaml $run/model $dir/responses.jsonl $dir/scores.jsonl
 head -n 2 $dir/scores.jsonl
 
 value() { sed -E "s/.*\"$1\":([^,}]*).*/\1/"; }

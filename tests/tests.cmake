@@ -23,7 +23,7 @@ function(test_program LABEL SOURCE)
   if(CMAKE_MATCH_1)
     separate_arguments(ranks UNIX_COMMAND "${CMAKE_MATCH_1}")
     foreach(n ${ranks})
-      add_test(NAME ${LABEL}.${name}.np${n} COMMAND ${CMAKE_SOURCE_DIR}/tests/tools/mpirun.sh ${n} $<TARGET_FILE:${name}>)
+      add_test(NAME ${LABEL}.${name}.np${n} COMMAND ${CMAKE_SOURCE_DIR}/launch/mpirun.sh ${n} $<TARGET_FILE:${name}>)
       set_tests_properties(${LABEL}.${name}.np${n} PROPERTIES LABELS ${LABEL} TIMEOUT 300 PROCESSORS 2
         ENVIRONMENT "${test_environment}" SKIP_RETURN_CODE 77)
     endforeach()

@@ -13,7 +13,7 @@ check() {
 
 # ranks N ARGS...: the program over N ranks
 # With EXEC=exec, in a subshell of its own, the subshell becomes mpirun: its pid can be signalled.
-ranks() { local n=$1; shift; ${EXEC:-} "$TOOLS/mpirun.sh" "$n" "$CRITIC_RM" "$@"; }
+ranks() { local n=$1; shift; ${EXEC:-} "$SOURCE/launch/mpirun.sh" "$n" "$CRITIC_RM" "$@"; }
 
 # status WANT COMMAND...: COMMAND exits with WANT
 status() {
