@@ -40,7 +40,6 @@ static int begin(void *owner, struct part_run *run, int64_t record, void **out)
         TRY(pairs_next(c->pairs, &c->at));
         CHECK(c->at, "%s ends before record %lld, though it had more when this job began: it must not change meanwhile", c->input, (long long)record);
     } while (c->at->number < record);
-    CHECK(!c->at->conversation, "%s: a conversation is not a pair of responses to judge", c->at->where);
     return judged_submit(&c->judge, c->at, done, c, &item->judged);
 }
 
@@ -52,7 +51,7 @@ static void free_item(void *item)
 
 /* ---- parts ----------------------------------------------------------------------------------------------------------------------------------- */
 
-struct counts { json_int_t records, equal, diverging, no_room, candidates, scored, cut, histogram[10]; };
+struct counts { json_int_t records, equal, diverging, no_room, refused, candidates, scored, cut, histogram[10]; };
 
 static void count(struct counts *n, const struct judged *j)
 {
@@ -60,6 +59,7 @@ static void count(struct counts *n, const struct judged *j)
     n->equal += j->skip == JUDGE_EQUAL;
     n->diverging += j->skip == JUDGE_DIVERGES;
     n->no_room += j->skip == JUDGE_NO_ROOM;
+    n->refused += j->skip == JUDGE_REFUSED;
     for (int side = 0; side < 2; side++)
         for (int32_t i = 0; i < j->record.n_candidates[side]; i++) {
             const struct candidate *c = &j->record.candidate[side][i];
@@ -76,8 +76,8 @@ static json_t *summary_of(const struct counts *n)
     json_t *list = json_array();
     for (int i = 0; i < 10; i++)
         json_array_append_new(list, json_integer(n->histogram[i]));
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "records", n->records, "equal_responses", n->equal, "without_common_prompt", n->diverging, "no_room", n->no_room, "candidates",
-                     n->candidates, "scored", n->scored, "cut", n->cut, "scores", list);
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "records", n->records, "equal_responses", n->equal, "without_common_prompt", n->diverging, "no_room", n->no_room, "refused",
+                     n->refused, "candidates", n->candidates, "scored", n->scored, "cut", n->cut, "scores", list);
 }
 
 static bool is_kept(const struct judged *j) { return j->skip == JUDGE_ASKED || j->skip == JUDGE_EQUAL; }
@@ -119,8 +119,8 @@ static void print_report(const char *folder, json_t *total, double seconds, cons
     for (size_t i = 0; i < json_array_size(scores); i++)
         log_info("  score %2zu: %6lld  %5.1f %%", i + 1, (long long)json_integer_value(json_array_get(scores, i)),
                  scored > 0 ? 100.0 * (double)json_integer_value(json_array_get(scores, i)) / (double)scored : 0.0);
-    log_info("  not judged: %lld pairs with equal responses, %lld without a common prompt, %lld without room for a critique", (long long)number(total, "equal_responses"),
-             (long long)number(total, "without_common_prompt"), (long long)number(total, "no_room"));
+    log_info("  not judged: %lld pairs with equal responses, %lld without a common prompt, %lld without room for a critique, %lld that cannot be rendered",
+             (long long)number(total, "equal_responses"), (long long)number(total, "without_common_prompt"), (long long)number(total, "no_room"), (long long)number(total, "refused"));
     log_info("  rank 0: %lld tokens written, %lld read, in %.1f s: %.0f tokens/s", (long long)counts->new_tokens, (long long)counts->prefill_tokens, seconds, (double)counts->new_tokens / seconds);
 }
 
@@ -146,8 +146,10 @@ static int count_records(const char *path, int64_t *n)
     *n = 0;
     TRY(pairs_open(path, &pairs));
     int status = pairs_next(pairs, &record);
-    for (; status == OK && record; status = pairs_next(pairs, &record))
+    while (status == OK && record) {
         (*n)++;
+        status = record->conversation ? FAIL("%s: a conversation is not a pair of responses to judge", record->where) : pairs_next(pairs, &record);
+    }
     pairs_close(&pairs);
     TRY(status);
     CHECK(*n > 0, "%s holds no record", path);

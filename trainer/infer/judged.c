@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
+
 void judged_free(struct judged **out)
 {
     struct judged *d = *out;
@@ -38,6 +40,19 @@ static int encode(const struct judge *judge, const struct pair_record *r, struct
     }
     if (same(&d->response[0], &d->response[1]))
         d->skip = JUDGE_EQUAL;
+    return OK;
+}
+
+/* One record that cannot be rendered does not end a long job: it is named, and counted by the command. */
+static int encode_or_refuse(const struct judge *judge, const struct pair_record *r, struct judged *d)
+{
+    struct trace trace;
+    int status = encode(judge, r, d);
+    if (status != FAILED)
+        return status;
+    trace_take(&trace);
+    log_warn("%s is not judged: %s", r->where, trace.sentence);
+    d->skip = JUDGE_REFUSED;
     return OK;
 }
 
@@ -82,7 +97,7 @@ int judged_submit(const struct judge *judge, const struct pair_record *r, int (*
     d->done = done;
     d->owner = owner;
     TRY(name(d, r));
-    TRY(encode(judge, r, d));
+    TRY(encode_or_refuse(judge, r, d));
     describe(d, r);
     return d->skip == JUDGE_ASKED ? ask(judge, d) : done(owner, d);
 }

@@ -5,7 +5,8 @@
 #include "dataset/pairs.h"
 #include "trainer/infer/judge.h"
 
-enum judge_skip { JUDGE_ASKED, JUDGE_EQUAL, JUDGE_DIVERGES, JUDGE_NO_ROOM };        /* why a record has no candidates */
+/* Why a record has no candidates. REFUSED: it cannot be rendered, for instance since its prompt does not end with a user's message. */
+enum judge_skip { JUDGE_ASKED, JUDGE_EQUAL, JUDGE_DIVERGES, JUDGE_NO_ROOM, JUDGE_REFUSED };
 
 /* Owned memory. record is complete when n_left is 0. */
 struct judged {
