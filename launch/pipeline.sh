@@ -31,7 +31,7 @@ stage() { # stage NAME COMMAND...: prints how long it took; ends the pipeline wi
 ranks() { local what=$1; shift; $launcher "$program" "$what" --config "$config" "${sets[@]}" "$@"; }
 
 export_run() { # export_run RUN FOLDER: whole or not at all
-    rm -rf "$2.tmp"
+    rm -rf "$2" "$2.tmp"
     "$program" export --config "$config" "${sets[@]}" --set backbone.path= "$1" "$2.tmp" && mv "$2.tmp" "$2"
 }
 is_exported() { [ -f "$1/config.json" ]; }

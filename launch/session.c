@@ -66,6 +66,18 @@ static void print_bytes(const struct session *s)
     log_info("mesh %d data x %d tensor, %d threads a rank", s->mesh->data->size, s->mesh->tensor->size, s->device->n_threads);
 }
 
+/* A cache that cannot hold one record of the size the config allows is refused before any work. */
+static int check_cache(const struct session *s)
+{
+    struct infer_bytes b;
+    const struct config *c = &s->config;
+    int64_t most = s->infer.model.max_position, path = c->data.max_path_tokens < most ? c->data.max_path_tokens : most, need = path + c->data.max_critique_tokens + GENERATOR_MAX_NODES * ATTENTION_PAGE;
+    infer_count(c, &s->infer.model, s->infer.table, s->mesh->tensor->size, &b);
+    CHECK_USAGE(b.kv_tokens >= need, "generate.kv_memory_mb %lld holds %lld tokens, and one record of data.max_path_tokens with its critique needs %lld: raise it, or lower data.max_path_tokens",
+                (long long)c->generate.kv_memory_mb, (long long)b.kv_tokens, (long long)need);
+    return OK;
+}
+
 static int open_text(struct session *s)
 {
     TRY(encoder_open(&s->config, &s->encoder));
@@ -85,7 +97,7 @@ int session_open(const struct command *command, const char *model, bool batch_in
                                   .end_of_turn = s->encoder->end_of_turn, .tokenizer = s->encoder->tokenizer};
     TRY(infer_open(&s->config, &source, s->mesh, s->device, &s->infer));
     print_bytes(s);
-    return OK;
+    return agree_status(s->world, check_cache(s));
 }
 
 void session_close(struct session *s)
