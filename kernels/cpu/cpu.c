@@ -16,6 +16,7 @@ static void cpu_destroy(struct device *device)
         pool_destroy(&cpu->pool);
         free(cpu->scratch.memory);
         free(cpu->parts.memory);
+        free(cpu->packed.memory);
         free(cpu->sampling.memory);
         free(cpu);
     }

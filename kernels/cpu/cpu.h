@@ -21,6 +21,7 @@ struct cpu {
     struct gemm_cache *gemm;
     const struct vector_ops *vector;    /* of isa */
     struct kept scratch, parts; /* of attention: working memory of its threads, and its tasks */
+    struct kept packed;         /* rows of a product for matrix registers */
     struct kept sampling;       /* working memory of its threads */
 };
 
@@ -36,7 +37,7 @@ int cpu_gemm(struct stream *, const struct gemm_args *);
 /* oneDNN, one thread a call, the pool cuts the product. */
 int cpu_gemm_dnnl(struct cpu *cpu, const struct gemm_args *);
 /* gemm_dots.c: trans_b, not trans_a. A row of C has the same bits whatever m, its place, and the number of threads. */
-void cpu_gemm_dots(struct cpu *cpu, const struct gemm_args *);
+int cpu_gemm_dots(struct cpu *cpu, const struct gemm_args *);
 
 /* vector.c: overrides the vector operations and attention with those of cpu->isa. */
 void cpu_vector_table(struct cpu *cpu, struct kernels *table);

@@ -293,9 +293,7 @@ static int64_t most_dot_rows(const struct cpu *cpu, enum dtype dtype)
 {
     if (cpu->isa == CPU_SCALAR)
         return 2;
-    if (dtype == F32 || cpu->isa == CPU_AVX2)
-        return 32;
-    return dnnl_get_effective_cpu_isa() >= dnnl_cpu_isa_avx512_core_amx ? 8 : 64;
+    return dtype == F32 || cpu->isa == CPU_AVX2 ? 32 : 64;
 }
 
 static bool by_dots(const struct cpu *cpu, const struct gemm_args *g)
@@ -310,9 +308,5 @@ int cpu_gemm(struct stream *stream, const struct gemm_args *g)
         return OK;
     if (g->k == 0)
         return ref_gemm(stream, g);
-    if (by_dots(cpu, g)) {
-        cpu_gemm_dots(cpu, g);
-        return OK;
-    }
-    return cpu_gemm_dnnl(cpu, g);
+    return by_dots(cpu, g) ? cpu_gemm_dots(cpu, g) : cpu_gemm_dnnl(cpu, g);
 }

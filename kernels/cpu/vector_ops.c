@@ -5,6 +5,9 @@
 #include "kernels/cpu/attention_ops.h"
 #include "kernels/cpu/gemm_ops.h"
 #include "kernels/cpu/vec.h"
+#if defined(__AMX_BF16__)
+#include "kernels/cpu/gemm_tiles.h"
+#endif
 
 #define FOR_VECTORS(i, n) for (; (i) + VEC_WIDTH <= (n); (i) += VEC_WIDTH)
 
@@ -339,6 +342,9 @@ static void block_exp_sum(const float *x, int64_t n, float most, float scale, do
 }
 
 const struct vector_ops VECTOR_OPS = {
+#if defined(__AMX_BF16__)
+    .gemm_packed_bytes = gemm_packed_bytes, .gemm_pack = gemm_pack, .gemm_tile_strip = gemm_tile_strip,
+#endif
     .gemm_strip = gemm_strip, .rmsnorm_forward = rmsnorm_forward, .rmsnorm_backward = rmsnorm_backward, .rmsnorm_dweight = rmsnorm_dweight, .rope = rope, .swiglu_forward = swiglu_forward,
     .swiglu_backward = swiglu_backward, .add = add, .cast = cast, .cross_entropy_max = cross_entropy_max, .cross_entropy_sum = cross_entropy_sum,
     .cross_entropy_backward = cross_entropy_backward, .adamw = adamw, .norm_squared = norm_squared, .block_max = block_max,

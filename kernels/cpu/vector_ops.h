@@ -11,6 +11,10 @@ struct attention_part { int32_t run, n_runs, shared, first, count; };
 
 struct vector_ops {
     void (*gemm_strip)(const struct gemm_args *, int64_t m_first, int64_t m, int64_t n_first, int64_t n);        /* of C: at most STRIP_ROWS x STRIP_COLS; trans_b, not trans_a */
+    /* The same in matrix registers, for bf16; NULL where there are none. The strip's rows are packed first. */
+    size_t (*gemm_packed_bytes)(const struct gemm_args *);                                                       /* of STRIP_ROWS rows */
+    void (*gemm_pack)(const struct gemm_args *, int64_t m_first, int64_t m, void *packed);
+    void (*gemm_tile_strip)(const struct gemm_args *, const void *packed, int64_t m_first, int64_t m, int64_t n_first, int64_t n);
     void (*rmsnorm_forward)(const struct rmsnorm_args *, int64_t first_row, int64_t rows);
     void (*rmsnorm_backward)(const struct rmsnorm_args *, int64_t first_row, int64_t rows);                      /* dx */
     void (*rmsnorm_dweight)(const struct rmsnorm_args *, int64_t first_row, int64_t rows, float *sum_C);          /* sum_C += of these rows */

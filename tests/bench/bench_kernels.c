@@ -142,12 +142,6 @@ static void bench_product(struct bench *b, const struct product *p, enum dtype d
 /* One product after the other with `copies` matrices of weights: what a token's way through the layers does. */
 struct few_rows { struct gemm_args a; int copies; int (*multiply)(struct cpu *, const struct gemm_args *); };
 
-static int multiply_dots(struct cpu *cpu, const struct gemm_args *a)
-{
-    cpu_gemm_dots(cpu, a);
-    return OK;
-}
-
 static int call_few_rows(struct stream *s, const void *args)
 {
     const struct few_rows *f = args;
@@ -167,7 +161,7 @@ static void bench_few_rows(struct bench *b, int64_t n, int64_t k, enum dtype dty
     for (int64_t m = 1; m <= 64; m *= 8)
         for (int dots = 0; dots < 2; dots++) {
             struct few_rows f = {.a = {.m = m, .n = n, .k = k, .trans_b = true, .a = x[0].memory, .b = x[1].memory, .c = x[2].memory, .lda = k, .ldb = k, .ldc = n, .dtype_ab = dtype,
-                                       .dtype_c = dtype}, .copies = copies, .multiply = dots ? multiply_dots : cpu_gemm_dnnl};
+                                       .dtype_c = dtype}, .copies = copies, .multiply = dots ? cpu_gemm_dots : cpu_gemm_dnnl};
             char name[96];
             double seconds = fastest(b, call_few_rows, &f) / copies;
             snprintf(name, sizeof name, "few rows, %s [%lld x %lld x %lld]", dots ? "dot products" : "oneDNN", (long long)m, (long long)n, (long long)k);

@@ -25,8 +25,8 @@ static void *allocate(size_t n, size_t size)
 
 static void with_devices(void (*test)(struct device *))
 {
-    static const char *const isas[] = {"avx512", "avx2", "scalar"};
-    for (int i = 0; i < 3; i++) {
+    static const char *const isas[] = {"amx", "avx512", "avx2", "scalar"};
+    for (int i = 0; i < 4; i++) {
         struct device_options options = {.n_threads = 2, .isa = isas[i]};
         struct device *device = NULL;
         if (device_cpu_create(&options, &device) != OK) {
