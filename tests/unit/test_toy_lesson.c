@@ -176,7 +176,7 @@ static void a_set_of_digits_occurs_in_one_file_only(void **state)
     (void)state;
     int file_of[1 << 10] = {0}, n_sets[3] = {0};
     for (int i = 0; i < 3 * LESSONS; i++) {
-        struct toy_draw d = toy_draw(i % 3, i);
+        struct toy_draw d = toy_draw((enum toy_file)(i % 3), i);
         struct toy_question q = toy_question(&d);
         int *file = &file_of[set_of(&q)];
         n_sets[i % 3] += *file == 0;
