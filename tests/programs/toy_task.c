@@ -159,7 +159,7 @@ static void write_lessons(const char *config_path, const char *folder, int n)
     struct config *options = calloc(1, sizeof *options);
     must(config_load(config_path, NULL, 0, options));
     for (int i = 0; i < N_INSTRUCTIONS; i++)
-        must(instruction_open(options, i, &text[i]));
+        must(instruction_open(options, (enum instruction)i, &text[i]));
     FILE *file = open_file(folder, "teach.jsonl");
     for (int i = 0; i < n; i++)
         write_lesson(file, text, i);
