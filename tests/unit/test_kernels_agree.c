@@ -209,10 +209,31 @@ static struct random_forest draw_forest(struct pass *p, struct attention_args *a
     return forest;
 }
 
+/* As in decoding: each row is a run of its own, which sees the same as before. */
+static void cut_into_rows(struct random_forest *forest, struct attention_args *a)
+{
+    struct attention_run *run = calloc((size_t)forest->n_rows + 1, sizeof *run);
+    struct attention_range *range = calloc(((size_t)forest->n_rows + 1) * 4, sizeof *range);        /* trees are at most 3 deep */
+    int n_runs = 0, n_ranges = 0;
+    assert_true(run && range);
+    for (int r = 0; r < forest->n_runs; r++)
+        for (int32_t i = 0; i < forest->runs[r].q_count; i++) {
+            const struct attention_run *whole = &forest->runs[r];
+            run[n_runs++] = (struct attention_run){whole->q_first + i, 1, n_ranges, whole->range_count};
+            memcpy(range + n_ranges, forest->ranges + whole->range_first, (size_t)whole->range_count * sizeof *range);
+            n_ranges += whole->range_count;
+            range[n_ranges - 1].count -= whole->q_count - i - 1;
+        }
+    free(forest->runs), free(forest->ranges);
+    a->runs = forest->runs = run, a->n_runs = forest->n_runs = n_runs, a->ranges = forest->ranges = range, forest->n_ranges = n_ranges;
+}
+
 static int run_attention_forward(struct pass *p)
 {
     struct attention_args a;
     struct random_forest forest = draw_forest(p, &a);
+    if (flip(p))
+        cut_into_rows(&forest, &a);
     int32_t moved = (int32_t)random_int(&p->random, 0, 5);      /* a key store whose places are not token rows, as in generation */
     for (int i = 0; i < forest.n_ranges; i++)
         forest.ranges[i].first += moved;
