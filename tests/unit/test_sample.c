@@ -210,7 +210,8 @@ static double deviate(const int *count, const double *p, int n)
 static void assert_softmax(struct device *device)
 {
     static const struct sample_rule rules[] = {{.temperature = 1.0f, .top_p = 1.0f}, {.temperature = 0.6f, .top_p = 1.0f}, {.temperature = 1.5f, .top_p = 1.0f, .top_k = 20},
-                                               {.temperature = 1.0f, .top_p = 0.8f}, {.temperature = 1.0f, .top_p = 1.0f, .min_p = 0.1f}, {.temperature = 1.2f, .top_p = 0.9f, .top_k = 60, .min_p = 0.02f}};
+                                               {.temperature = 1.0f, .top_p = 0.8f}, {.temperature = 1.0f, .top_p = 1.0f, .min_p = 0.1f},
+                                               {.temperature = 1.2f, .top_p = 0.9f, .top_k = 60, .min_p = 0.02f}};
     const int64_t first[] = {0, CHI_COLS};
     float *logits = allocate(DRAWS * CHI_COLS, sizeof *logits);
     struct sample_rule *rule = allocate(DRAWS, sizeof *rule);
