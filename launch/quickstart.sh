@@ -20,7 +20,7 @@ echo "taught in $((SECONDS - start)) s"
 
 pipeline() { launch/pipeline.sh configs/toy/run.yaml "$@" 2>&1 | tee -a $dir/pipeline.log; }
 status=0
-pipeline --set checkpoint.stop_after=60 || status=$?
+pipeline --set checkpoint.stop_after=45 || status=$?
 [ "$status" -eq 3 ] || { echo "the stop on the way ended with status $status, not 3"; exit 1; }
 pipeline
 run=$dir/run/round_1

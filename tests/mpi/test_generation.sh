@@ -121,11 +121,11 @@ score_stops() {
 check "score stops, refuses another option, model or checkpoint, and goes on behind its last whole line" score_stops
 kills 2 score "$length" same_lines "$dir/scores" score "$dir/run" "$dir/in.jsonl"
 
-few_stop() { # all lines are at work, and the last one is read, when the signal comes
-    responses 12 >"$dir/few.jsonl"
-    generation 1 score generate.samples=20 "$dir/run" "$dir/few.jsonl" "$dir/few" || return 1
-    stopped "$dir/few.stopped" some_lines score mesh.tensor=2 generate.samples=20 generate.batch_tokens=64 "$dir/run" "$dir/few.jsonl" || return 1
-    generation 1 score generate.samples=20 "$dir/run" "$dir/few.jsonl" "$dir/few.stopped" && close_scores "$dir/few" "$dir/few.stopped"
+few_stop() { # six lines are written and the last one, long, is at work when the signal comes
+    responses 7 >"$dir/few.jsonl"
+    generation 1 score generate.samples=600 "$dir/run" "$dir/few.jsonl" "$dir/few" || return 1
+    stopped "$dir/few.stopped" some_lines score mesh.tensor=2 generate.samples=600 generate.batch_tokens=64 "$dir/run" "$dir/few.jsonl" || return 1
+    generation 1 score generate.samples=600 "$dir/run" "$dir/few.jsonl" "$dir/few.stopped" && close_scores "$dir/few" "$dir/few.stopped"
 }
 check "a signal behind the last line read loses none" few_stop
 
