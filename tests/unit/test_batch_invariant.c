@@ -426,8 +426,10 @@ static void try_isa(const char *isa)
     uint64_t first = 0;
     for (int n_threads = 1; n_threads <= 3; n_threads++) {
         struct device *device = open_device(isa, n_threads);
-        if (!device)
-            skip();
+        if (!device) {
+            printf("not run: this processor has no %s\n", isa);
+            return;
+        }
         uint64_t hash = try_type(device, F32) ^ 3 * try_type(device, BF16);
         first = n_threads == 1 ? hash : first;
         assert_true(hash == first);
