@@ -1,6 +1,6 @@
 /* bench_generate MODEL_FOLDER DTYPE THREADS N_SEQUENCES PROMPT_TOKENS BRANCHES NEW_TOKENS: prints "prefill_s decode_s new_tokens".
- * N_SEQUENCES prompts of random tokens, each with BRANCHES samples under it, greedy, the end of turn being a token like others. The prompts are read by a first call of one
- * token each (prefill), the texts by a second under the same prefixes (decode). */
+ * N_SEQUENCES prompts of random tokens, each with BRANCHES samples under it, greedy, the end of turn being a token like others. Other prompts warm up; then the prompts are read by a
+ * first call of one token each (prefill), the texts by a second under the same prefixes (decode). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,9 +33,9 @@ static int count(void *owner, const struct generator_sample *sample)
     return OK;
 }
 
-static double run(struct bench *b, int n_samples, int n_new)
+static double run(struct bench *b, uint64_t prompts, int n_samples, int n_new)
 {
-    struct philox random = philox_make(1, PHILOX_SAMPLING, 0, 0);
+    struct philox random = philox_make(1, PHILOX_SAMPLING, 0, prompts);
     uint32_t *token = calloc((size_t)b->n_prompt, sizeof *token), draw = 0;
     double start_s = now_s();
     b->n_tokens = 0;
@@ -77,7 +77,8 @@ int main(int argc, char **argv)
     must(tokenizer_open(argv[1], &tokenizer));
     struct infer_source source = {.model = argv[1], .reward_token = 0, .end_of_turn = 2, .tokenizer = tokenizer};
     must(infer_open(&config, &source, mesh, device, &b.infer));
-    double prefill_s = run(&b, 1, 1), decode_s = run(&b, b.branches, b.n_new);
+    run(&b, 0, 1, 4);
+    double prefill_s = run(&b, 1, 1, 1), decode_s = run(&b, 1, b.branches, b.n_new);
     printf("%.4f %.4f %lld\n", prefill_s, decode_s, (long long)b.n_tokens);
     infer_close(&b.infer);
     tokenizer_close(&tokenizer);
