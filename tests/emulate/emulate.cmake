@@ -1,0 +1,26 @@
+# The CUDA backend on the CPU: the same sources, with the stand-ins of tests/emulate for what CUDA gives. Tests of label emulate link it.
+enable_language(CXX)
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.c ${CMAKE_SOURCE_DIR}/tests/emulate/*.c)
+list(FILTER sources EXCLUDE REGEX "/test_[^/]*$")
+add_library(kernels_emulated STATIC ${sources})
+target_include_directories(kernels_emulated PUBLIC ${CMAKE_SOURCE_DIR}/tests/emulate/include)
+target_link_libraries(kernels_emulated PUBLIC kernels)
+
+# Kernel sources are C++ to g++ here, whatever they are called.
+function(emulate_kernels TARGET)
+  foreach(source ${ARGN})
+    set_source_files_properties(${source} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++;-std=c++17")
+    target_sources(${TARGET} PRIVATE ${source})
+  endforeach()
+endfunction()
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
+emulate_kernels(kernels_emulated ${sources})
+
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/emulate/test_*.c)
+foreach(source ${sources})
+  test_program(emulate ${source})
+  get_filename_component(name ${source} NAME_WE)
+  target_link_libraries(${name} PRIVATE kernels_emulated)
+endforeach()
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/*.cu)
+emulate_kernels(test_faults ${sources})
