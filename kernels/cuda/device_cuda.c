@@ -57,6 +57,9 @@ static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_copy, 
 static void fill_table(struct kernels *table)
 {
     cuda_elementwise_table(table);
+    cuda_rows_table(table);
+    cuda_norm_table(table);
+    cuda_loss_table(table);
 }
 
 /* cudaGetDeviceCount is the first call that needs the driver. */

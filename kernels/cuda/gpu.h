@@ -10,6 +10,7 @@
  *   gpu_barrier()                                               all threads of the block come here before any goes on
  *   gpu_shuffle, gpu_shuffle_xor, gpu_ballot, gpu_warp_barrier  all 32 lanes of a warp take part
  *   gpu_load16, gpu_store16                                     16 bytes at once, on 16 bytes
+ *   GPU_UNROLL                                                  before a loop whose arrays are to be registers
  * No kernel uses atomics: sums have one fixed order.
  */
 #ifndef KERNELS_CUDA_GPU_H
@@ -35,6 +36,7 @@ struct alignas(16) gpu_16 { uint32_t word[4]; };
     extern "C" __global__ void __launch_bounds__(max_threads) name##_entry(const __grid_constant__ type a)
 
 #define GPU_SHARED(type, name, dims) __shared__ type name dims
+#define GPU_UNROLL _Pragma("unroll")
 
 GPU_DEVICE int gpu_thread(void) { return (int)threadIdx.x; }
 GPU_DEVICE int gpu_n_threads(void) { return (int)blockDim.x; }

@@ -62,6 +62,8 @@ void emulate_stop(const char *fmt, ...) __attribute__((noreturn, format(printf, 
     typedef type name##_type dims;                  \
     name##_type &name = *(name##_type *)emulate_shared(&name##_site, sizeof(name##_type), alignof(type))
 
+#define GPU_UNROLL
+
 GPU_DEVICE int gpu_thread(void) { return emulate_here.thread; }
 GPU_DEVICE int gpu_n_threads(void) { return emulate_here.n_threads; }
 GPU_DEVICE unsigned gpu_block_x(void) { return emulate_here.block[0]; }
