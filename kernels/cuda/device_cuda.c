@@ -60,6 +60,7 @@ static void fill_table(struct kernels *table)
     cuda_rows_table(table);
     cuda_norm_table(table);
     cuda_loss_table(table);
+    cuda_sample_table(table);
 }
 
 /* cudaGetDeviceCount is the first call that needs the driver. */
