@@ -2,9 +2,17 @@
 enable_language(CXX)
 file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.c ${CMAKE_SOURCE_DIR}/tests/emulate/*.c)
 list(FILTER sources EXCLUDE REGEX "/test_[^/]*$")
-add_library(kernels_emulated STATIC ${sources})
+add_library(cuda_emulated OBJECT ${sources})
+target_include_directories(cuda_emulated PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/tests/emulate/include)
+add_library(kernels_emulated STATIC $<TARGET_OBJECTS:cuda_emulated>)
 target_include_directories(kernels_emulated PUBLIC ${CMAKE_SOURCE_DIR}/tests/emulate/include)
 target_link_libraries(kernels_emulated PUBLIC kernels)
+
+# The same as a module, so that any program runs on it: CRITIC_RM_CUDA_MODULE names it.
+add_library(critic-rm-cuda-emulated MODULE $<TARGET_OBJECTS:cuda_emulated>)
+set_target_properties(critic-rm-cuda-emulated PROPERTIES PREFIX "" LINKER_LANGUAGE CXX)
+add_dependencies(test_cuda_module critic-rm-cuda-emulated)
+target_compile_definitions(test_cuda_module PRIVATE EMULATED_MODULE="$<TARGET_FILE:critic-rm-cuda-emulated>")
 
 # Kernel sources are C++ to g++ here, whatever they are called.
 function(emulate_kernels TARGET)
@@ -14,7 +22,7 @@ function(emulate_kernels TARGET)
   endforeach()
 endfunction()
 file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
-emulate_kernels(kernels_emulated ${sources})
+emulate_kernels(cuda_emulated ${sources})
 
 file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/emulate/test_*.c)
 foreach(source ${sources})
