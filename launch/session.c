@@ -94,7 +94,7 @@ int session_open(const struct command *command, const char *model, bool batch_in
     TRY(agree_status(s->world, open_text(s)));
     TRY(agree_status(s->world, open_device(command, batch_invariant, &s->device)));
     struct infer_source source = {.model = s->config.backbone.path, .checkpoint = *s->checkpoint ? s->checkpoint : NULL, .reward_token = s->encoder->reward,
-                                  .end_of_turn = s->encoder->end_of_turn, .tokenizer = s->encoder->tokenizer};
+                                  .end_of_turn = s->encoder->end_of_turn, .ends = &s->encoder->ends, .tokenizer = s->encoder->tokenizer};
     TRY(infer_open(&s->config, &source, s->mesh, s->device, &s->infer));
     print_bytes(s);
     return agree_status(s->world, check_cache(s));

@@ -235,7 +235,7 @@ static int begin(struct generator *g, struct waiting_call *c, int32_t n_promised
     TRY(prefix_hold(&g->prefixes, c->call.node, c->call.n_nodes, &r->leaf));
     r->page = calloc((size_t)n_promised + 1, sizeof *r->page);
     CHECK(r->page, "out of memory for a sequence");
-    return sequence_begin(&c->call.rule, g->tokenizer, &random, g->options.reward_token, g->options.end_of_turn, &r->sequence);
+    return sequence_begin(&c->call.rule, &g->options, g->tokenizer, &random, &r->sequence);
 }
 
 /* The first call's next sample, when there is room for it in the pass and in the cache. */

@@ -13,6 +13,7 @@
 
 #include "base/philox.h"
 #include "dataset/candidates.h"
+#include "dataset/end_tokens.h"
 #include "dataset/tokenizer.h"
 #include "trainer/infer/prefix.h"
 
@@ -27,7 +28,7 @@ struct generator_rule {
     int32_t top_k;
     int64_t max_new;                    /* tokens of a text, end of turn included; 0: no text, the reward is read under the path, which ends with its end of turn */
     const char *stop;                   /* texts that end it and are cut off, parted by |; "": none */
-    bool ignore_end;                    /* the end of turn is a token like others (benchmarks) */
+    bool ignore_end;                    /* the end of turn and the other ends are tokens like others (benchmarks) */
     const struct forced_line *forced;   /* follows a text that does not satisfy `satisfied`; NULL: none */
     bool (*satisfied)(const char *text, size_t n_bytes);
     bool read_reward;                   /* appends the end of turn where it is missing, and the reward token, and reads the reward there */
@@ -59,6 +60,7 @@ struct generator_options {
     int64_t max_rows;                   /* rows of a pass, and so the most sequences at once */
     size_t kv_bytes;                    /* of the cache on this rank */
     int64_t reward_token, end_of_turn;
+    const struct end_tokens *ends;      /* at which a text ends as at the end of turn; NULL: none. Must outlive the generator */
 };
 
 /* Since the start, on this rank's tensor group; `running` are the sequences at work now. */
