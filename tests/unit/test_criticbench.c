@@ -156,7 +156,7 @@ static void copies_are_the_same_to_the_letter(void **state)
     static const struct same_case cases[] = {
         {ANSWER_COPY, "pup pup", "pup pup", true}, {ANSWER_COPY, " pup pup\n", "\n pup pup ", true}, {ANSWER_COPY, "pup pup", "pup  pup", false}, {ANSWER_COPY, "pup pup", "Pup pup", false},
         {ANSWER_COPY, "pup pup", "pup pup.", false}, {ANSWER_COPY, "pup pup", "Twice: [[pup pup]]", true}, {ANSWER_COPY, "pup pup", "It is said twice.\nThe answer is pup pup.", true},
-        {ANSWER_COPY, "pup.", "The answer is: pup.", true}, {ANSWER_COPY, "pup", "The answer is pup. Or not", false}, {ANSWER_COPY, "one\ntwo", "The answer is:\none\ntwo", true},
+        {ANSWER_COPY, "pup.", "The answer is: pup.", true}, {ANSWER_COPY, "pup", "The answer is pup. Or not", false}, {ANSWER_COPY, "pup", "The answer is pup!", false}, {ANSWER_COPY, "one\ntwo", "The answer is:\none\ntwo", true},
         {ANSWER_COPY, "the answer is pup", "the answer is pup", true}, {ANSWER_COPY, "pup pup", "pup pup pup pup", false}, {ANSWER_COPY, "", "", false}, {ANSWER_COPY, "pup", "", false},
         {ANSWER_COPY, "pup", "The answer is", false}, {ANSWER_COPY, "pup", "[[pup", false},
     };
@@ -300,7 +300,7 @@ static void correction_is_over_the_items_that_can_be_compared(void **state)
     "{\"id\": " id ", \"question\": \"Q\", \"answer\": " answer ", \"response\": \"r\", \"response_label\": " label ", \"question_source\": \"" set "\", \"question_type\": \"" type "\"}\n"
 static const char published[] =
     ROW("0", "GSM8K", "Mathematical Reasoning", "false", "[\"18\"]") ROW("1", "MATH", "Mathematical Reasoning", "true", "[\"\\\\frac{1}{2}\"]")
-    ROW("2", "HotpotQA", "Commonsense Reasoning", "false", "[\"The Rolling Stones\", \"Rolling Stones, The\"]") ROW("3", "MATH", "Mathematical Reasoning", "false", "[\"(1,2)\"]")
+    ROW("2", "HotpotQA", "Commonsense Reasoning", "false", "[\"the Stones\", \"The Rolling Stones\", \"Jagger\"]") ROW("3", "MATH", "Mathematical Reasoning", "false", "[\"(1,2)\"]")
     ROW("4", "StrategyQA", "Commonsense Reasoning", "true", "[true]") ROW("5", "TabMWP", "Mathematical Reasoning", "false", "[1250]")
     ROW("6", "MBPP", "Code Generation", "false", "[\"assert f(1) == 2\"]") ROW("7", "Repeat Copy", "Algorithmic Tasks", "true", "[]");
 
