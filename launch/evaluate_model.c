@@ -131,7 +131,7 @@ static int ask_reply(struct asked *a)
     const struct message *prompt = benchmark_prompt(a->e->benchmark, a->i, &n);
     const struct benchmark_item *item = &a->e->benchmark->item[response_of(a)->item];
     struct text response = {response_of(a)->text, response_of(a)->n_bytes};
-    return replier_ask(&a->e->replier, prompt, n, response, criticbench_compares(item->group, item->answer), take_reply, a, &a->reply);
+    return replier_ask(&a->e->replier, prompt, n, response, criticbench_compares(item->group, item->answers), take_reply, a, &a->reply);
 }
 
 static int read_reply(json_t *line, struct scores *out)

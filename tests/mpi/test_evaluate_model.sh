@@ -85,13 +85,13 @@ train taught data.train=talk.jsonl objective.mode=critique-only objective.epochs
     item hits gsm8k q2 no false 8
     item miss gsm8k q3 ok false 7
     item alarm gsm8k q4 no true 9
-    item math math q6 no false 8
+    item code mbpp q6 no false 8
     item long gsm8k "$(printf 'x%.0s' $(seq 510))" no false 8
 } >critic.jsonl
 cat >want <<'END'
 CriticBench      f1  precision  recall  items  correction  compared
 gsm8k         40.0%      50.0%   33.3%      5       60.0%         5
-math         100.0%     100.0%  100.0%      1           -         0
+mbpp         100.0%     100.0%  100.0%      1           -         0
 Overall       57.1%      66.7%   50.0%      6       60.0%         5
 note: 1 of 6 verdicts could not be read: counted as mistaken
 note: the answers of 1 of 6 items cannot be compared: left out of correction
@@ -99,7 +99,7 @@ END
 check "CriticBench is the same on 1 rank, data 2 and tensor 2" meshes critic criticbench critic.jsonl --model taught
 check "its table is that of what the model was taught" diff want critic.1/table.txt
 check "--scores of its items.jsonl gives that table, too" again critic criticbench critic.jsonl
-check "an answer that cannot be compared is not asked for" grep -E '"id":"math".*"answer":null' critic.1/items.jsonl
+check "an answer that cannot be compared is not asked for" grep -E '"id":"code".*"answer":null' critic.1/items.jsonl
 forced() { evaluate criticbench critic.jsonl --model tiny "${some[@]}" --set backbone.init=random "$@" forced >/dev/null && grep -F "verdicts could not be read" forced/table.txt; }
 check "an untrained model gives no verdict" says 0 "note: 6 of 6 verdicts could not be read" forced
 check "forced it gives one wherever there is room" says 0 "note: 1 of 6 verdicts could not be read" forced --set generate.force_score=true
