@@ -161,6 +161,7 @@ static int resume(struct run *r)
 
 static int load_or_resume(struct run *r)
 {
+    watchdog_phase("load", WATCHDOG_IO);
     if (*r->checkpoint)
         return resume(r);
     struct load_options load = {.folder = r->config->backbone.init == BACKBONE_RANDOM ? NULL : r->config->backbone.path, .seed = (uint64_t)r->config->run.seed,
@@ -178,7 +179,7 @@ static int save(struct run *r, int64_t step)
         .reward_token = r->tokens.reward, .options = r->options_text,
     };
     snprintf(info.reward_token_text, sizeof info.reward_token_text, "%s", r->tokens.reward_text);
-    watchdog_phase("checkpoint");
+    watchdog_phase("checkpoint", WATCHDOG_IO);
     TRY(checkpoint_save(r->config->run.dir, r->attempt, &info, r->trainer->store));
     return checkpoint_prune(r->config->run.dir, r->mesh->world, r->config->checkpoint.keep);
 }
@@ -327,7 +328,7 @@ int cmd_train(const struct command *command)
     stop_on_signals();          /* before the data are encoded, which may take minutes: a stop that comes then is kept for the first step */
     TRY(agree_status(command->world, command->world->rank == 0 ? dir_make(command->config.run.dir) : OK));
     TRY(train_data_prepare(&command->config, command->world, &run.data));
-    TRY(watchdog_start((int)command->config.device.watchdog_seconds, command->world->rank));
+    TRY(watchdog_start((int64_t[]){[WATCHDOG_COMPUTE] = command->config.device.watchdog_seconds, [WATCHDOG_IO] = command->config.device.watchdog_io_seconds}, command->world->rank));
     int status = open_run(&run);
     if (status == OK)
         status = train(&run);
