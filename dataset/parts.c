@@ -235,13 +235,14 @@ int32_t parts_done(const struct parts *p, uint8_t *done)
     return n;
 }
 
-int32_t parts_next(const struct parts *p, const uint8_t *done, int32_t after, int rank, int size)
+int32_t parts_deal(const struct parts *p, const uint8_t *done, int rank, int size, int32_t *mine)
 {
     int64_t turn = 0;
+    int32_t n = 0;
     for (int32_t i = 0; i < p->n_parts; i++)
-        if (!done[i] && turn++ % size == rank && i > after)
-            return i;
-    return p->n_parts;
+        if (!done[i] && turn++ % size == rank)
+            mine[n++] = i;
+    return n;
 }
 
 /* ---- finishing ------------------------------------------------------------------------------------------------------------------------------- */

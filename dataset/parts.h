@@ -45,8 +45,8 @@ bool parts_is_complete(const struct parts *parts);
 
 /* done[n_parts]. One process asks and tells the others: they may be finishing parts already. Returns how many are done. */
 int32_t parts_done(const struct parts *parts, uint8_t *done);
-/* Parts that were not done are dealt to the ranks in turn: the next one of this rank behind part `after` (-1: the first), n_parts when there is none. */
-int32_t parts_next(const struct parts *parts, const uint8_t *done, int32_t after, int rank, int size);
+/* Parts that were not done are dealt to the ranks in turn: those of this rank, ascending, to mine (room for n_parts). Returns how many they are. */
+int32_t parts_deal(const struct parts *parts, const uint8_t *done, int rank, int size, int32_t *mine);
 
 /* Path of a part's HDF5 file. */
 int parts_path(const struct parts *parts, int32_t part, char out[2048]);

@@ -521,6 +521,40 @@ static void what_can_never_fit_is_refused_with_its_numbers(void **state)
     close_model(o);
 }
 
+/* A cache of five pages, for two nodes and a text that takes one. */
+static void a_path_that_the_cache_could_never_hold_is_refused_and_others_run(void **state)
+{
+    static struct item item[N_ITEMS];
+    static uint32_t token[200];
+    struct generator *g;
+    (void)state;
+    make_items(item);
+    struct opened *o = open_model(64, 1);
+    struct generator_options options = {.seed = 1, .max_rows = 64, .kv_bytes = 5 * ATTENTION_PAGE * kv_slot_bytes(&o->infer.model, F32, o->mesh->tensor->size), .reward_token = REWARD, .end_of_turn = END};
+    must(generator_create(&options, &o->infer.model, o->infer.store, o->infer.backbone, tokenizer, &g));
+    struct generator_call call = call_of(&item[0], false);
+    call.node[0] = (struct tokens){token, 129};
+    call.node[1] = (struct tokens){token, 65};
+    assert_int_equal(generator_fits(g, call.node, 2, &call.rule), GENERATOR_NO_CACHE);
+    assert_int_equal(generator_cache_room(g, call.node, 1, &call.rule), ATTENTION_PAGE);
+    assert_int_equal(generator_submit(g, &call), FAILED);
+    assert_non_null(strstr(trace_sentence(), "a path of 194 tokens and a text of 30: it holds 320 tokens, and 384 are needed"));
+    trace_clear();
+    call.node[1].n = 64;
+    assert_int_equal(generator_fits(g, call.node, 2, &call.rule), GENERATOR_FITS);
+    must(generator_submit(g, &call));
+    while (!generator_is_idle(g))
+        must(generator_step(g));
+    assert_int_equal(item[0].seen, 1);
+    call.rule.max_new = 5 * ATTENTION_PAGE - 2;                 /* and the end of turn and reward token: the shortest path finds no page */
+    call.n_nodes = 1;
+    call.node[0].n = 1;
+    assert_int_equal(generator_submit(g, &call), USAGE);
+    trace_clear();
+    generator_destroy(&g);
+    close_model(o);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -534,6 +568,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_text_ends_at_its_limit_and_before_a_stop_text),
         cmocka_unit_test(a_forced_line_follows_a_text_that_does_not_satisfy),
         cmocka_unit_test(what_can_never_fit_is_refused_with_its_numbers),
+        cmocka_unit_test(a_path_that_the_cache_could_never_hold_is_refused_and_others_run),
     };
     struct device_options options = {.n_threads = 1, .isa = "auto", .batch_invariant = true};
     if (comm_mpi_start(&argc, &argv, &world) != OK || device_cpu_create(&options, &device) != OK)

@@ -72,9 +72,12 @@ int generator_create(const struct generator_options *options, const struct model
                      struct generator **out);
 void generator_destroy(struct generator **generator);
 
-/* Tokens that are left for a text under a path of n_path tokens: the context less what must follow. <= 0: none (below 0 where there is no text). */
-int64_t generator_room(const struct generator *generator, int64_t n_path, const struct generator_rule *rule);
-/* FAILED when the path leaves no room, or the cache could never hold one sample. max_new is lowered to what the context leaves. */
+/* Could a sample by the rule ever run under the path? NO_CONTEXT: the model's positions leave no room for it. NO_CACHE: the cache, were it empty, could not hold it. */
+enum generator_fit { GENERATOR_FITS, GENERATOR_NO_CONTEXT, GENERATOR_NO_CACHE };
+enum generator_fit generator_fits(const struct generator *generator, const struct tokens *node, int n_nodes, const struct generator_rule *rule);
+/* Most tokens of one more node that an empty cache could hold beside these and a text at its longest; below 0: it holds not even these. */
+int64_t generator_cache_room(const struct generator *generator, const struct tokens *node, int n_nodes, const struct generator_rule *rule);
+/* FAILED when the call does not fit; USAGE when the cache holds no text by the rule under any path. max_new is lowered to what the context leaves. */
 int generator_submit(struct generator *generator, const struct generator_call *call);
 /* True while nothing waits for its turn: more calls would begin at once. */
 bool generator_wants(const struct generator *generator);
