@@ -22,7 +22,7 @@ enum { RECORDS = 23, PER_PART = 3, PARTS = 8 };
 static struct scratch scratch;
 static struct config config;
 static char folder[512];
-static const struct parts_input input = {"pairs.jsonl", 0x1234, 999, RECORDS};
+static const struct parts_input input = {.path = "pairs.jsonl", .hash = 0x1234, .n_bytes = 999, .n_records = RECORDS};
 static const struct shard_meta meta = {.tokenizer = "0123456789abcdef", .template = "fedcba9876543210", .model = "some/model"};
 
 static int set_up(void **state)
