@@ -27,7 +27,8 @@ static const struct option options[] = {
     CHOICE(device, batch_invariant, PLACE, "auto", "auto|on|off", "scores are the same bits whatever else is in the batch, at some cost in speed; auto: in score and evaluate"),
     CHOICE(device, recompute, PLACE, "none", "none|layer", "keep all activations, or only each layer's input and run the layer again in the backward"),
     INT(device, threads, PLACE, "0", 0, 4096, "threads per rank; 0: the host's cores divided by its ranks"),
-    INT(device, watchdog_seconds, PLACE, "600", 0, 86400, "a rank that waits longer in one collective ends the job; 0: never"),
+    INT(device, watchdog_seconds, PLACE, "600", 0, 86400, "a rank that waits longer in one collective of a step or pass ends the job; 0: never"),
+    INT(device, watchdog_io_seconds, PLACE, "3600", 0, 864000, "the same where files are read or written: at start, in a save, and for a command's output at its end; 0: never"),
     NUMBER(device, peak_tflops, PLACE, "0", 0, 1e6, "peak of one rank's device for mfu, in 1e12 operations a second; 0: a matrix product is measured at start"),
 
     INT(mesh, data, PLACE, "0", 0, 1e6, "data axis; 0: ranks / tensor"),
@@ -78,7 +79,7 @@ static const struct option options[] = {
     CHOICE(generate, refine, GENERATES, "rank", "rank|summarise|none", "how K critiques are made of the candidates"),
     NUMBER(generate, margin, GENERATES, "1", 0, 9, "sample makes a pair where the judge's mean scores of two responses differ by more"),
     BOOL(generate, any_template, GENERATES, "false", "score also with another chat template or critique instruction than the model was trained with"),
-    INT(generate, kv_memory_mb, PLACE, "1024", 1, 1e7, "memory of the key/value cache of one rank, in MiB; it bounds how many sequences run at once"),
+    INT(generate, kv_memory_mb, PLACE, "1024", 1, 1e7, "memory of the key/value cache of one rank, in MiB; it bounds how many sequences run at once, and a path that it could never hold has no room"),
     INT(generate, batch_tokens, PLACE, "512", 16, 1e6, "most token rows of one pass: sequences at work and prompts being read"),
     INT(generate, records_per_part, PLACE, "32", 1, 1e6, "records in one part file of critique and refine, and prompts of a rank between two writes of sample: what a killed job may have to do again"),
 

@@ -2,7 +2,9 @@
 #include "base/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/file.h"
 #include "base/status.h"
@@ -50,6 +52,23 @@ int json_parse_file(const char *path, json_t **out)
     int status = json_parse(text, n_bytes, path, out);
     free(text);
     return status;
+}
+
+int json_next_line(struct lines *lines, char *where, size_t size, int64_t *number, json_t **out)
+{
+    const char *text;
+    size_t n_bytes;
+    int64_t at;
+    *out = NULL;
+    do {
+        TRY(lines_next(lines, &text, &n_bytes, &at));
+        if (!text)
+            return OK;
+    } while (strspn(text, " \t\r") == n_bytes);
+    if (number)
+        *number = at;
+    snprintf(where, size, "%s, line %lld", lines_where(lines), (long long)at);
+    return json_parse(text, n_bytes, where, out);
 }
 
 int json_get(json_t *object, const char *key, const char *where, json_t **out)

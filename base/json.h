@@ -7,9 +7,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/lines.h"
+
 /* New reference, the caller json_decref's. Duplicate keys are refused. In a text that holds an integer beyond 64 bits that one, and what else 53 bits do not hold, is a real. */
 int json_parse(const char *text, size_t n_bytes, const char *where, json_t **out);
 int json_parse_file(const char *path, json_t **out);
+/* The next line that is not blank, parsed; *out NULL at the end. Its number to *number (may be NULL), "PATH, line N" to where, which is set before the line is parsed. */
+int json_next_line(struct lines *lines, char *where, size_t size, int64_t *number, json_t **out);
 
 /* Required members. */
 int json_get(json_t *object, const char *key, const char *where, json_t **out);

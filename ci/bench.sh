@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# bench.sh cpu [float32] [bf16] [io]: how fast, and how much memory, beside PyTorch, fread and dd, each row a ratio measured side by side in one run (all parts where none is named).
+# bench.sh cpu [float32] [bf16] [avx512] [io]: how fast, and how much memory, beside PyTorch, fread and dd, each row a ratio measured side by side in one run (all parts where none is named).
 #   float32, bf16   the training step against PyTorch at its best: 15 to 20 minutes each on 2 idle cores, and 20 GB of memory, which PyTorch needs
+#   avx512          the bf16 step alone, its instructions held down to AVX-512: utilisation where a processor has no matrix registers, 5 minutes
 #   io              pairs delivered against fread, a checkpoint against dd: 2 minutes
 # bench.sh generate: SmolLM2's generation beside transformers and llama.cpp, which ci/llama.sh compiles the first time: half an hour.
 # The table goes to tests/bench/results/cpu.txt or generate.txt; parts not named keep their last rows. A missed target is said, and is no failure: figures of a busy machine mean nothing.
@@ -9,7 +10,7 @@ cd "$(dirname "$0")/.."
 
 table=${1:-}
 case $table in
-cpu) parts=(float32 bf16 io) targets=(critic-rm tiny_folder bench_kernels bench_io) ;;
+cpu) parts=(float32 bf16 avx512 io) targets=(critic-rm tiny_folder bench_kernels bench_io) ;;
 generate) parts=(generate) targets=(bench_generate) ;;
 *) echo "bench.sh cpu [float32] [bf16] [io], or bench.sh generate" >&2; exit 2 ;;
 esac
@@ -28,6 +29,11 @@ fi
 step() {
     bash ci/python.sh
     .venv/bin/python tests/bench/bench_step.py --program "$build/critic-rm" --tiny-folder "$build/tiny_folder" --bench-kernels "$build/bench_kernels" --rounds 1 --steps 3 --types "$1"
+}
+
+avx512() {
+    bash ci/python.sh
+    .venv/bin/python tests/bench/bench_step.py --program "$build/critic-rm" --tiny-folder "$build/tiny_folder" --bench-kernels "$build/bench_kernels" --rounds 1 --steps 2 --types bf16 --alone avx512
 }
 
 io() {
@@ -55,7 +61,7 @@ generate() {
 for part in "$@"; do
     case $table.$part in
     cpu.float32 | cpu.bf16) measure=(step "$part") ;;
-    cpu.io | generate.generate) measure=("$part") ;;
+    cpu.avx512 | cpu.io | generate.generate) measure=("$part") ;;
     *) echo "bench.sh $table: there is no part '$part'" >&2; exit 2 ;;
     esac
     date -u +"measured %F" >"build/bench.$part.tmp"

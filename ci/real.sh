@@ -67,11 +67,11 @@ pipeline() {
     CRITIC_RM=$program RANKS=2 ./launch/pipeline.sh configs/smollm2-135m.yaml --set run.dir="$runs/pipeline" --set data.pairs="$runs/pairs-200.jsonl" --set data.benchmark=rm-bench \
         --set data.benchmark_file="$(dirname "$pairs")/rm_bench_chat.json" >"$log" 2>&1 || { tail -n 20 "$log" >&2; return 1; }
     echo "The whole method on the first 200 pairs: launch/pipeline.sh configs/smollm2-135m.yaml --set data.pairs=FILE --set data.benchmark=rm-bench --set data.benchmark_file=FILE"
-    grep -vE "rank 0's|^epoch|^memory|^mesh|step [0-9]+/" "$log"
+    grep -vE "rank 0's|has done|^epoch|^memory|^mesh|step [0-9]+/" "$log" | sed "s,$(dirname "$pairs")/,,"
     echo "Without forced scores, 20 pairs: critic-rm critique, refine --config configs/smollm2-135m.yaml --set generate.force_score=false"
-    launch/mpirun.sh 2 "$program" critique --config configs/smollm2-135m.yaml --set generate.force_score=false "$runs/pairs-20.jsonl" "$runs/unforced/candidates" 2>&1 | grep -vE "rank 0's|^memory|^mesh"
+    launch/mpirun.sh 2 "$program" critique --config configs/smollm2-135m.yaml --set generate.force_score=false "$runs/pairs-20.jsonl" "$runs/unforced/candidates" 2>&1 | grep -vE "rank 0's|has done|^memory|^mesh"
     launch/mpirun.sh 2 "$program" refine --config configs/smollm2-135m.yaml --set generate.force_score=false "$runs/unforced/candidates" "$runs/unforced/dsub" >"$log" 2>&1 || status=$?
-    grep -vE "rank 0's|^memory|^mesh|mpirun|^--|^$|Primary job|a non-zero|the job to be|Process name|Exit code" "$log"
+    grep -vE "rank 0's|has done|^memory|^mesh|mpirun|^--|^$|Primary job|a non-zero|the job to be|Process name|Exit code" "$log"
     echo "refine ends with status $status"
 }
 

@@ -18,7 +18,7 @@ build() { # build FOLDER [cmake option...]
     cmake -S . -B "build/$folder" -G Ninja -DCRITIC_RM_TEST_DATA="$data" "$@" >"$logs/$folder.build.log" 2>&1 && cmake --build "build/$folder" >>"$logs/$folder.build.log" 2>&1 || { tail -n 40 "$logs/$folder.build.log"; return 1; }
 }
 tests() { # tests PART FOLDER LABELS
-    (cd "build/$2" && ctest -L "$3" --output-on-failure --timeout 1800) >"$logs/$1.ctest.log" 2>&1 || true
+    (cd "build/$2" && ctest -j 2 -L "$3" --output-on-failure --timeout 1800) >"$logs/$1.ctest.log" 2>&1 || true
     date -u +"$1: measured %F" >"$logs/$1.txt"
     grep -E '% tests passed|\*\*\*|\(Failed\)|Timeout' "$logs/$1.ctest.log" | sed "s/^/$1: /" >>"$logs/$1.txt"
     [ "$1" != tests ] || (cd "build/$2" && grep -hE '^(seed|the whole run|rank at|mpirun at|all at|ok |FAILED|.*paths equal)' Testing/Temporary/LastTest.log | sed -E "s,/[^ ]*/hf\.,,; s/^/    /") >>"$logs/$1.txt"

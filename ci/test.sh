@@ -21,7 +21,7 @@ run() {     # run BUILD LABELS [cmake option...]
     echo "== $build"
     cmake -S . -B "build/$build" -G Ninja -DCRITIC_RM_TEST_DATA="$data" "$@" >"build/$build.cmake.log" 2>&1 || { cat "build/$build.cmake.log"; exit 1; }
     cmake --build "build/$build" >"build/$build.log" 2>&1 || { tail -n 60 "build/$build.log"; exit 1; }
-    (cd "build/$build" && ctest -L "$labels" --output-on-failure --timeout 600 | tee ../"$build.ctest.log")
+    (cd "build/$build" && ctest -j 2 -L "$labels" --output-on-failure --timeout 600 | tee ../"$build.ctest.log")
     skipped "$build"
     grep -aoh '^not run: .*' "build/$build/Testing/Temporary/LastTest.log" || true
     if [ -d "$data" ] && skipped "$build" | grep -vE "$may_skip" >/dev/null; then

@@ -42,6 +42,7 @@ struct comm {
 /* The communicator of one: every collective is a copy or nothing. */
 int comm_self_create(struct comm **out);
 /* MPI_COMM_WORLD; comm_mpi_start calls MPI_Init_thread when nobody has, comm_mpi_stop finalizes. With no launcher it is a world of one.
+ * FAILED, with a world all the same, when MPI is not open to several threads (MPI_THREAD_MULTIPLE).
  * comm_mpi_abort ends all ranks with `code`. */
 int comm_mpi_start(int *argc, char ***argv, struct comm **world);
 void comm_mpi_stop(struct comm **world);

@@ -191,13 +191,27 @@ static void mpi_destroy(struct comm *comm)
 
 static const struct comm_ops mpi_ops = {mpi_all_reduce, mpi_reduce_scatter, mpi_all_gather, mpi_broadcast, mpi_barrier, mpi_split, mpi_destroy};
 
+/* One thread issues all collectives, and the watchdog's may abort while that one waits in one of them. */
+static int check_threads(int provided)
+{
+    const char *name = provided == MPI_THREAD_SERIALIZED ? "MPI_THREAD_SERIALIZED" : provided == MPI_THREAD_FUNNELED ? "MPI_THREAD_FUNNELED" : "MPI_THREAD_SINGLE";
+    if (provided < MPI_THREAD_MULTIPLE)
+        trace_share();          /* all ranks have the same library */
+    CHECK(provided >= MPI_THREAD_MULTIPLE, "the MPI library gives threads of level %s, and the watchdog's thread needs MPI_THREAD_MULTIPLE: use a library built for it, and ask for no lower level "
+          "in its settings", name);
+    return OK;
+}
+
 int comm_mpi_start(int *argc, char ***argv, struct comm **world)
 {
     int ready, provided;
     MPI_Initialized(&ready);
-    if (!ready)
+    if (ready)
+        MPI_Query_thread(&provided);
+    else
         MPI_Init_thread(argc, argv, MPI_THREAD_MULTIPLE, &provided);
-    return wrap(MPI_COMM_WORLD, false, "world", world);
+    TRY(wrap(MPI_COMM_WORLD, false, "world", world));
+    return check_threads(provided);
 }
 
 void comm_mpi_stop(struct comm **world)

@@ -4,8 +4,8 @@
 #include <mpi.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -15,9 +15,13 @@ static struct {
     atomic_bool running, patient;
     atomic_int_fast64_t since_ns;               /* 0: not waiting */
     _Atomic(const char *) phase, collective, comm_name;
-    int seconds, rank;
+    atomic_int kind;                            /* of the phase */
+    int64_t limit_s[N_WATCHDOG_KINDS];          /* 0: never */
+    int rank;
     pthread_t thread;
 } watch;
+
+static const char *const option_of[N_WATCHDOG_KINDS] = {[WATCHDOG_COMPUTE] = "device.watchdog_seconds", [WATCHDOG_IO] = "device.watchdog_io_seconds"};
 
 static int64_t now_ns(void)
 {
@@ -29,12 +33,18 @@ static int64_t now_ns(void)
 static _Noreturn void expire(double waited_s)
 {
     const char *phase = atomic_load(&watch.phase), *collective = atomic_load(&watch.collective), *name = atomic_load(&watch.comm_name);
-    fprintf(stderr, "critic-rm: rank %d has waited %.0f s in %s over %s, phase %s: another rank is gone or stuck; the job is ended, resume from the last checkpoint\n",
-            watch.rank, waited_s, collective ? collective : "?", name ? name : "?", phase ? phase : "start");
+    fprintf(stderr, "critic-rm: rank %d has waited %.0f s in %s over %s, phase %s: another rank is gone or stuck; the job is ended, resume from the last checkpoint (if a rank was only slow, raise "
+            "%s)\n", watch.rank, waited_s, collective ? collective : "?", name ? name : "?", phase, option_of[atomic_load(&watch.kind)]);
     fflush(stderr);
     alarm(5);                                   /* an orphan's abort may never return: SIGALRM ends the process */
     MPI_Abort(MPI_COMM_WORLD, 1);
     _exit(1);
+}
+
+static bool is_over(double waited_s)
+{
+    int64_t limit_s = watch.limit_s[atomic_load(&watch.kind)];
+    return limit_s > 0 && waited_s > (double)limit_s && !atomic_load(&watch.patient);
 }
 
 static void *look(void *unused)
@@ -45,17 +55,18 @@ static void *look(void *unused)
         nanosleep(&pause, NULL);
         int64_t since = atomic_load(&watch.since_ns);
         double waited_s = since ? (double)(now_ns() - since) * 1e-9 : 0.0;
-        if (waited_s > watch.seconds && !atomic_load(&watch.patient))
+        if (is_over(waited_s))
             expire(waited_s);
     }
     return NULL;
 }
 
-int watchdog_start(int seconds, int rank)
+int watchdog_start(const int64_t limit_s[N_WATCHDOG_KINDS], int rank)
 {
-    if (seconds == 0)
+    watchdog_phase("start", WATCHDOG_IO);
+    if (limit_s[WATCHDOG_COMPUTE] == 0 && limit_s[WATCHDOG_IO] == 0)
         return OK;
-    watch.seconds = seconds;
+    memcpy(watch.limit_s, limit_s, sizeof watch.limit_s);
     watch.rank = rank;
     atomic_store(&watch.running, true);
     CHECK(pthread_create(&watch.thread, NULL, look, NULL) == 0, "cannot start the watchdog's thread");
@@ -69,7 +80,11 @@ void watchdog_stop(void)
     pthread_join(watch.thread, NULL);
 }
 
-void watchdog_phase(const char *name) { atomic_store(&watch.phase, name); }
+void watchdog_phase(const char *name, enum watchdog_kind kind)
+{
+    atomic_store(&watch.phase, name);
+    atomic_store(&watch.kind, (int)kind);
+}
 
 void watchdog_patient(bool patient) { atomic_store(&watch.patient, patient); }
 

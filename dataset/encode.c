@@ -214,6 +214,16 @@ uint64_t encoder_instruction_hash(const struct encoder *e, enum instruction whic
 
 /* ---- opening --------------------------------------------------------------------------------------------------------------------------------- */
 
+static int open_ends(const char *folder, struct encoder *e)
+{
+    struct end_tokens all;
+    TRY(end_tokens_read(folder, &all));
+    for (int i = 0; i < all.n; i++)
+        if (all.id[i] != e->reward)
+            e->ends.id[e->ends.n++] = all.id[i];
+    return OK;
+}
+
 static int open_parts(const struct config *config, struct encoder *e)
 {
     CHECK_USAGE(*config->backbone.path, "backbone.path is not set: name a Hugging Face folder");
@@ -228,6 +238,7 @@ static int open_parts(const struct config *config, struct encoder *e)
     e->reward = tokenizer_find(e->tokenizer, reward);
     e->end_of_turn = tokenizer_find(e->tokenizer, e->template.end);
     CHECK_USAGE(e->reward >= 0 && e->reward != e->end_of_turn, "the tokenizer has no token '%s' of its own for the reward: set reward.token to a special token that texts never use", reward);
+    TRY(open_ends(config->backbone.path, e));
     return encode_instruction(e, INSTRUCTION_CRITIQUE, NULL, 0, &e->lead_in);
 }
 

@@ -7,6 +7,7 @@
 #define DATASET_ENCODE_H
 
 #include "base/config.h"
+#include "dataset/end_tokens.h"
 #include "dataset/instruction.h"
 #include "dataset/shard.h"
 #include "dataset/template.h"
@@ -18,6 +19,7 @@ struct encoder {
     struct chat_template template;
     struct instruction_text instruction[N_INSTRUCTIONS];
     int64_t reward, end_of_turn;
+    struct end_tokens ends;     /* at which a text that the model writes ends too; never the reward token */
     struct token_list lead_in;  /* as encode_instruction makes it of INSTRUCTION_CRITIQUE */
 };
 

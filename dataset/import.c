@@ -149,8 +149,10 @@ static int import_pair(struct importing *m, const struct pair_record *r)
     return too_long || empty_side ? OK : put(m, r);
 }
 
-static int import_record(struct importing *m, const struct pair_record *r)
+static int import_record(void *owner, const struct pair_record *r)
 {
+    struct importing *m = owner;
+    m->counts->records++;
     m->prompt.n = m->response[0].n = m->response[1].n = 0;
     if (r->diverges) {
         m->counts->diverging++;
@@ -163,17 +165,7 @@ static int import_record(struct importing *m, const struct pair_record *r)
 
 static int import_all(struct importing *m, const char *path)
 {
-    struct pairs *pairs;
-    const struct pair_record *record = NULL;
-    TRY(pairs_open(path, &pairs));
-    int status = pairs_next(pairs, &record);
-    while (status == OK && record) {
-        m->counts->records++;
-        status = import_record(m, record);
-        status = status == OK ? pairs_next(pairs, &record) : pair_located(record, status);
-    }
-    pairs_close(&pairs);
-    TRY(status);
+    TRY(pairs_each(path, import_record, m));
     CHECK(m->counts->records > 0, "%s holds no record", path);
     CHECK(m->counts->kept > 0, "nothing is left of the %lld records of %s: %lld have equal responses, %lld no common prompt, %lld too long paths, %lld a side without a critique",
           (long long)m->counts->records, path, (long long)m->counts->equal_responses, (long long)m->counts->diverging, (long long)m->counts->long_paths, (long long)m->counts->empty_sides);

@@ -66,8 +66,10 @@ static int add_side(struct importing *m, const struct pair_record *r, int side)
     return OK;
 }
 
-static int import_record(struct importing *m, const struct pair_record *r)
+static int import_record(void *owner, const struct pair_record *r)
 {
+    struct importing *m = owner;
+    m->counts->records++;
     if (r->diverges) {
         m->counts->diverging++;
         return OK;
@@ -79,28 +81,13 @@ static int import_record(struct importing *m, const struct pair_record *r)
     return candidates_writer_put(m->writer, draft_finish(&m->draft));
 }
 
-static int import_all(struct importing *m, const char *path)
-{
-    struct pairs *pairs;
-    const struct pair_record *record = NULL;
-    TRY(pairs_open(path, &pairs));
-    int status = pairs_next(pairs, &record);
-    while (status == OK && record) {
-        m->counts->records++;
-        status = import_record(m, record);
-        status = status == OK ? pairs_next(pairs, &record) : pair_located(record, status);
-    }
-    pairs_close(&pairs);
-    return status;
-}
-
 static int import_into(struct importing *m, const char *path, const char *folder)
 {
     struct shard_meta meta;
     const char *judge = m->answers ? m->encoder->instruction[INSTRUCTION_JUDGE].source : NULL;
     TRY(candidates_meta(m->encoder, judge, m->config->backbone.path, &meta));
     TRY(candidates_writer_create(folder, &meta, m->config->data.pairs_per_shard, &m->writer));
-    TRY(import_all(m, path));
+    TRY(pairs_each(path, import_record, m));
     CHECK(m->counts->records > 0, "%s holds no record", path);
     if (m->answers)
         TRY(answers_check_records(m->answers, m->counts->records, path));

@@ -214,28 +214,13 @@ int pairs_open(const char *path, struct pairs **out)
     return status;
 }
 
-static bool is_blank(const char *line, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        if (!strchr(" \t\r", line[i]))
-            return false;
-    return true;
-}
-
 int pairs_next(struct pairs *p, const struct pair_record **record)
 {
-    const char *line;
-    size_t n;
-    int64_t number;
     *record = NULL;
     clear(p);
-    do {
-        TRY(lines_next(p->lines, &line, &n, &number));
-        if (!line)
-            return OK;
-    } while (is_blank(line, n));
-    snprintf(p->where, sizeof p->where, "%s, line %lld", lines_where(p->lines), (long long)number);
-    TRY(json_parse(line, n, p->where, &p->json));
+    TRY(json_next_line(p->lines, p->where, sizeof p->where, NULL, &p->json));
+    if (!p->json)
+        return OK;
     p->record.number = p->number++;
     p->record.where = p->where;
     TRY(parse_record(p));
@@ -254,10 +239,25 @@ void pairs_close(struct pairs **out)
     *out = NULL;
 }
 
-int pair_located(const struct pair_record *r, int status)
+/* What was done with a record failed: its sentence gets the record's place in front. */
+static int located(const struct pair_record *r, int status)
 {
     struct trace trace;
     trace_take(&trace);
     fail_at(__FILE__, __LINE__, status, "%s: %s", r->where, trace.sentence);
+    return status;
+}
+
+int pairs_each(const char *path, int (*take)(void *owner, const struct pair_record *record), void *owner)
+{
+    struct pairs *pairs;
+    const struct pair_record *record = NULL;
+    TRY(pairs_open(path, &pairs));
+    int status = pairs_next(pairs, &record);
+    while (status == OK && record) {
+        status = take(owner, record);
+        status = status == OK ? pairs_next(pairs, &record) : located(record, status);
+    }
+    pairs_close(&pairs);
     return status;
 }

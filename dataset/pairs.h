@@ -32,7 +32,7 @@ int pairs_open(const char *path, struct pairs **out);
 /* *record is NULL at the end. A malformed record is FAILED with file and line number. */
 int pairs_next(struct pairs *pairs, const struct pair_record **record);
 void pairs_close(struct pairs **pairs);
-/* What was done with a record failed with this status (not OK): its sentence gets the record's place in front. */
-int pair_located(const struct pair_record *record, int status);
+/* take gets every record of a file, in order, until it fails: then its sentence gets the record's place in front. */
+int pairs_each(const char *path, int (*take)(void *owner, const struct pair_record *record), void *owner);
 
 #endif

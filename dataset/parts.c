@@ -31,7 +31,7 @@ static int write_json(const char *path, json_t *value)
 /* ---- parts.json ------------------------------------------------------------------------------------------------------------------------------ */
 
 /* Texts are borrowed from json. */
-struct begun { json_t *json; const char *input, *input_hash, *options, *tokenizer, *template, *judge, *model; int64_t input_bytes, n_records, records_per_part; };
+struct begun { json_t *json; const char *input, *input_hash, *as, *options, *tokenizer, *template, *judge, *model; int64_t input_bytes, n_records, records_per_part; };
 
 static int parse(const char *path, const struct set_form *form, struct begun *b)
 {
@@ -45,6 +45,7 @@ static int parse(const char *path, const struct set_form *form, struct begun *b)
     CHECK(strcmp(set, form->name) == 0, "%s is of a set of %.40s, not %s: choose another folder", path, set, form->name);
     TRY(json_get_object(b->json, "input", path, &input));
     TRY(json_opt_text(input, "path", path, &b->input));
+    TRY(json_opt_text(input, "as", path, &b->as));
     TRY(json_get_text(input, "hash", path, &b->input_hash));
     TRY(json_get_int(input, "size", path, 0, INT64_MAX, &b->input_bytes));
     TRY(json_get_int(input, "records", path, 1, (int64_t)1 << 40, &b->n_records));
@@ -61,7 +62,7 @@ static int parse(const char *path, const struct set_form *form, struct begun *b)
 static int load(const char *folder, const struct set_form *form, struct begun *out)
 {
     char path[2048];
-    *out = (struct begun){.input = ""};
+    *out = (struct begun){.input = "", .as = ""};
     TRY(path_join(path, sizeof path, folder, "parts.json"));
     CHECK(file_exists(path), "%s was never begun (no parts.json)", folder);
     TRY(json_parse_file(path, &out->json));
@@ -79,6 +80,8 @@ static json_t *begun_json(const struct set_form *form, const struct parts_input 
     hash_to_hex(input->hash, hex);
     json_t *from = json_pack("{s:s, s:I, s:I}", "hash", hex, "size", (json_int_t)input->n_bytes, "records", (json_int_t)input->n_records);
     json_object_set_new(from, "path", json_string(input->path));                /* left out when it is no UTF-8 */
+    if (input->as)
+        json_object_set_new(from, "as", json_string(input->as));
     return json_pack("{s:s, s:i, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s}", "format", FORMAT, "version", PARTS_VERSION, "set", form->name, "input", from, "records_per_part",
                      (json_int_t)records_per_part, "tokenizer", meta->tokenizer, "template", meta->template, "judge", meta->judge, "model", meta->model, "options", options);
 }
@@ -123,7 +126,9 @@ static int begin_anew(const char *folder, const char *path, const struct set_for
 static int same_input(const char *folder, const struct begun *b, const struct parts_input *input)
 {
     char hex[HASH_HEX_SIZE];
+    const char *as = input->as ? input->as : "";
     hash_to_hex(input->hash, hex);
+    CHECK_USAGE(strcmp(as, b->as) == 0, "%s was begun as %.100s, and this is %.100s: choose another folder, or remove it", folder, b->as, as);
     CHECK_USAGE(strcmp(hex, b->input_hash) == 0 && input->n_records == b->n_records && input->n_bytes == (uint64_t)b->input_bytes,
                 "%s was begun with another input: %.300s (%lld records, hash %.16s), not %.300s (%lld records, hash %s): give that one, or choose another folder", folder, b->input,
                 (long long)b->n_records, b->input_hash, input->path, (long long)input->n_records, hex);
@@ -235,13 +240,14 @@ int32_t parts_done(const struct parts *p, uint8_t *done)
     return n;
 }
 
-int32_t parts_next(const struct parts *p, const uint8_t *done, int32_t after, int rank, int size)
+int32_t parts_deal(const struct parts *p, const uint8_t *done, int rank, int size, int32_t *mine)
 {
     int64_t turn = 0;
+    int32_t n = 0;
     for (int32_t i = 0; i < p->n_parts; i++)
-        if (!done[i] && turn++ % size == rank && i > after)
-            return i;
-    return p->n_parts;
+        if (!done[i] && turn++ % size == rank)
+            mine[n++] = i;
+    return n;
 }
 
 /* ---- finishing ------------------------------------------------------------------------------------------------------------------------------- */
@@ -359,4 +365,14 @@ int parts_complete(const struct parts *p, const char *why_empty, int64_t *n_pair
 done:
     free(file);
     return status;
+}
+
+int parts_clear(const struct parts *p)
+{
+    char path[2048];
+    for (int32_t i = 0; i < p->n_parts; i++) {
+        TRY(part_path(p, i, "json", path));
+        TRY(file_remove(path));
+    }
+    return OK;
 }

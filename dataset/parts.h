@@ -16,14 +16,15 @@
 #include "base/config.h"
 #include "dataset/set.h"
 
-/* What the parts are ranges of. path is for sentences only. */
-struct parts_input { const char *path; uint64_t hash, n_bytes; int64_t n_records; };     /* of a file: hash and size of its bytes; of a set: hash of its list, 0 */
+/* What the parts are ranges of. path is for sentences only. Of a file: hash and size of its bytes; of a set: hash of its list, 0. as: what is made of its records, where the form of
+ * the set does not say it; NULL: it does. */
+struct parts_input { const char *path; uint64_t hash, n_bytes; int64_t n_records; const char *as; };
 
 /* A file of n_records records. */
 int parts_input_file(const char *path, int64_t n_records, struct parts_input *out);
 
-/* One process, before the others open: makes the folder and writes parts.json. Where it is there already, the same thing must be meant: USAGE, with both values, when input,
- * tokenizer, template, instruction, model or an option of kind GENERATES differ; records_per_part stays as it was. FAILED when the folder holds something else. */
+/* One process, before the others open: makes the folder and writes parts.json. Where it is there already, the same thing must be meant: USAGE, with both values, when input (and
+ * as what), tokenizer, template, instruction, model or an option of kind GENERATES differ; records_per_part stays as it was. FAILED when the folder holds something else. */
 int parts_begin(const char *folder, const struct set_form *form, const struct parts_input *input, const struct shard_meta *meta, const struct config *config);
 
 struct parts {
@@ -45,8 +46,8 @@ bool parts_is_complete(const struct parts *parts);
 
 /* done[n_parts]. One process asks and tells the others: they may be finishing parts already. Returns how many are done. */
 int32_t parts_done(const struct parts *parts, uint8_t *done);
-/* Parts that were not done are dealt to the ranks in turn: the next one of this rank behind part `after` (-1: the first), n_parts when there is none. */
-int32_t parts_next(const struct parts *parts, const uint8_t *done, int32_t after, int rank, int size);
+/* Parts that were not done are dealt to the ranks in turn: those of this rank, ascending, to mine (room for n_parts). Returns how many they are. */
+int32_t parts_deal(const struct parts *parts, const uint8_t *done, int rank, int size, int32_t *mine);
 
 /* Path of a part's HDF5 file. */
 int parts_path(const struct parts *parts, int32_t part, char out[2048]);
@@ -58,5 +59,7 @@ int parts_summary(const struct parts *parts, int32_t part, json_t **out);
 /* One process, when all parts are done: the set's list, of the parts that have pairs. FAILED, with why_empty, when none has: then there is no set. FAILED when a part is missing, or
  * its file is not as its sidecar says. n_pairs: of the set. */
 int parts_complete(const struct parts *parts, const char *why_empty, int64_t *n_pairs);
+/* One process, where what is complete holds all that the parts held: removes the sidecars. parts.json stays, and says what it is made of. */
+int parts_clear(const struct parts *parts);
 
 #endif

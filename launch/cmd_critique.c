@@ -139,31 +139,22 @@ static int report(struct critique *c, double seconds)
 
 /* ---- the command ----------------------------------------------------------------------------------------------------------------------------- */
 
-static int count_records(const char *path, int64_t *n)
+static int count_record(void *owner, const struct pair_record *record)
 {
-    struct pairs *pairs;
-    const struct pair_record *record;
-    *n = 0;
-    TRY(pairs_open(path, &pairs));
-    int status = pairs_next(pairs, &record);
-    while (status == OK && record) {
-        (*n)++;
-        status = record->conversation ? FAIL("%s: a conversation is not a pair of responses to judge", record->where) : pairs_next(pairs, &record);
-    }
-    pairs_close(&pairs);
-    TRY(status);
-    CHECK(*n > 0, "%s holds no record", path);
+    CHECK(!record->conversation, "a conversation is not a pair of responses to judge");
+    ++*(int64_t *)owner;
     return OK;
 }
 
 /* Rank 0 reads the whole input once: a malformed line is said before any work is done. */
 static int begin_parts(struct critique *c)
 {
-    int64_t n;
+    int64_t n = 0;
     struct parts_input input;
     struct shard_meta meta;
     const struct encoder *e = c->session.encoder;
-    TRY(count_records(c->input, &n));
+    TRY(pairs_each(c->input, count_record, &n));
+    CHECK(n > 0, "%s holds no record", c->input);
     TRY(parts_input_file(c->input, n, &input));
     TRY(candidates_meta(e, e->instruction[INSTRUCTION_JUDGE].source, c->session.config.backbone.path, &meta));
     return parts_begin(c->folder, &set_candidates, &input, &meta, &c->session.config);

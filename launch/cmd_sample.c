@@ -188,15 +188,12 @@ static int copy_pair(json_t *line, FILE *file, const char *path)
 
 static int copy_pairs(struct lines *lines, FILE *file, const char *path, struct counts *c)
 {
-    const char *text;
-    size_t n_bytes;
-    int64_t number;
+    char where[2200];
     for (;;) {
         json_t *line;
-        TRY(lines_next(lines, &text, &n_bytes, &number));
-        if (!text)
+        TRY(json_next_line(lines, where, sizeof where, NULL, &line));
+        if (!line)
             return OK;
-        TRY(json_parse(text, n_bytes, lines_where(lines), &line));
         count(line, c);
         int status = copy_pair(line, file, path);
         json_decref(line);

@@ -38,6 +38,7 @@ struct run {
     struct lambda_schedule lambda;
     int64_t steps_per_epoch, total_steps, first_step;
     char attempt[ATTEMPT_SIZE];
+    char checkpoint[2048];      /* that the run goes on from; "": none */
     struct metrics metrics;
     struct progress progress;
     double peak_flops;          /* of one rank's device, in the run's type */
@@ -114,7 +115,8 @@ static int open_trainer(struct run *r)
     return OK;
 }
 
-static int check_resumed(struct run *r, const struct checkpoint_info *info)
+/* Is the checkpoint this run's? */
+static int check_resumed(const struct run *r, const struct checkpoint_info *info)
 {
     struct config saved;
     char was[OPTION_TEXT_SIZE], is[OPTION_TEXT_SIZE];
@@ -124,30 +126,44 @@ static int check_resumed(struct run *r, const struct checkpoint_info *info)
     const struct option *o = options_difference(config_options(), NUMBERS, &saved, r->config, was, is);
     CHECK_USAGE(!o, "%s.%s was %s when this run began and is %s now, which changes the numbers: set it back, or choose another run.dir", o->section, o->key, was, is);
     CHECK(info->dsub_hash == r->data.train_set->hash, "%s is not the set this run began with: give it back, or choose another run.dir", r->config->data.train);
-    r->first_step = info->step;
-    r->trainer->reward_updates = info->group_steps[GROUP_REWARD];
     return OK;
 }
 
-static int resume(struct run *r, const char *dir)
+static int check_checkpoint(const struct run *r)
 {
-    struct checkpoint_info info = {0};
-    TRY(checkpoint_load(dir, r->trainer->store, &info));
+    struct checkpoint_info info;
+    TRY(checkpoint_read_info(r->checkpoint, &info));
     int status = check_resumed(r, &info);
     checkpoint_info_clear(&info);
-    if (status == OK)
-        log_info("resuming from %s", dir);
-    return agree_status(r->mesh->world, status);
+    return status;
+}
+
+/* From which checkpoint the run goes on. Rank 0 compares its manifest with options and data: a refusal costs no model in memory and reads no tensor. */
+static int find_checkpoint(struct run *r)
+{
+    bool found;
+    struct comm *world = r->mesh->world;
+    TRY(checkpoint_begin(r->config->run.dir, world, r->attempt));
+    TRY(checkpoint_find_latest(r->config->run.dir, world, r->checkpoint, sizeof r->checkpoint, &found));
+    return agree_status(world, found && world->rank == 0 ? check_checkpoint(r) : OK);
+}
+
+static int resume(struct run *r)
+{
+    struct checkpoint_info info = {0};
+    TRY(checkpoint_load(r->checkpoint, r->trainer->store, &info));
+    r->first_step = info.step;
+    r->trainer->reward_updates = info.group_steps[GROUP_REWARD];
+    checkpoint_info_clear(&info);
+    log_info("resuming from %s", r->checkpoint);
+    return OK;
 }
 
 static int load_or_resume(struct run *r)
 {
-    char dir[2048];
-    bool found;
-    TRY(checkpoint_begin(r->config->run.dir, r->mesh->world, r->attempt));
-    TRY(checkpoint_find_latest(r->config->run.dir, r->mesh->world, dir, sizeof dir, &found));
-    if (found)
-        return resume(r, dir);
+    watchdog_phase("load", WATCHDOG_IO);
+    if (*r->checkpoint)
+        return resume(r);
     struct load_options load = {.folder = r->config->backbone.init == BACKBONE_RANDOM ? NULL : r->config->backbone.path, .seed = (uint64_t)r->config->run.seed,
                                 .reward_token = r->tokens.reward, .copy_of = r->tokens.end_of_turn};
     return load_weights(&load, r->trainer->store, NULL);
@@ -163,7 +179,7 @@ static int save(struct run *r, int64_t step)
         .reward_token = r->tokens.reward, .options = r->options_text,
     };
     snprintf(info.reward_token_text, sizeof info.reward_token_text, "%s", r->tokens.reward_text);
-    watchdog_phase("checkpoint");
+    watchdog_phase("checkpoint", WATCHDOG_IO);
     TRY(checkpoint_save(r->config->run.dir, r->attempt, &info, r->trainer->store));
     return checkpoint_prune(r->config->run.dir, r->mesh->world, r->config->checkpoint.keep);
 }
@@ -282,6 +298,7 @@ static int open_run(struct run *r)
         status = make_plans(r);
     TRY(agree_status(r->mesh->world, status));
     TRY(agree_equal(r->mesh->world, r->data.train_set->hash, "the training set"));
+    TRY(find_checkpoint(r));
     TRY(agree_status(r->mesh->world, open_devices(r)));
     TRY(agree_status(r->mesh->world, open_trainer(r)));
     log_info("%lld pairs, %lld held out; %lld steps in %lld epochs; mesh %d data x %d tensor, %d threads a rank", (long long)r->data.train.n_pairs, (long long)r->data.eval.n_pairs,
@@ -311,7 +328,7 @@ int cmd_train(const struct command *command)
     stop_on_signals();          /* before the data are encoded, which may take minutes: a stop that comes then is kept for the first step */
     TRY(agree_status(command->world, command->world->rank == 0 ? dir_make(command->config.run.dir) : OK));
     TRY(train_data_prepare(&command->config, command->world, &run.data));
-    TRY(watchdog_start((int)command->config.device.watchdog_seconds, command->world->rank));
+    TRY(watchdog_start((int64_t[]){[WATCHDOG_COMPUTE] = command->config.device.watchdog_seconds, [WATCHDOG_IO] = command->config.device.watchdog_io_seconds}, command->world->rank));
     int status = open_run(&run);
     if (status == OK)
         status = train(&run);

@@ -9,7 +9,7 @@
 #include "dataset/pairs.h"
 #include "launch/dump.h"
 
-struct asking { const struct config *config; struct instruction_text judge; };
+struct asking { const struct config *config; struct instruction_text judge; int64_t diverging; };
 
 static void add_message(json_t *list, const char *role, const char *text, size_t n_bytes)
 {
@@ -70,40 +70,28 @@ static int dump_call(const struct asking *a, const struct pair_record *r, int si
     return dump_line(json_pack("{s:s, s:s, s:s, s:o}", "custom_id", id, "method", "POST", "url", "/v1/chat/completions", "body", body_json(a, r, side)));
 }
 
-static int dump_pair(const struct asking *a, const struct pair_record *r)
+static int dump_pair(void *owner, const struct pair_record *r)
 {
+    struct asking *a = owner;
+    a->diverging += r->diverges;
+    if (r->diverges)
+        return OK;
     CHECK(!r->conversation, "this record is a conversation, but pairs are wanted");
     CHECK(r->n_messages > 0, "a prompt must end with a user's message");
     TRY(dump_call(a, r, 0));
     return dump_call(a, r, 1);
 }
 
-static int dump_all(const struct asking *a, struct pairs *pairs)
-{
-    int64_t diverging = 0;
-    const struct pair_record *r;
-    int status = pairs_next(pairs, &r);
-    while (status == OK && r) {
-        diverging += r->diverges;
-        status = r->diverges ? OK : dump_pair(a, r);
-        status = status == OK ? pairs_next(pairs, &r) : pair_located(r, status);
-    }
-    if (status == OK && diverging > 0)
-        log_info("%lld pairs without a common prompt are left out", (long long)diverging);
-    return status;
-}
-
 int dump_prompts(const char *path, const struct config *config)
 {
     int status = OK;
-    struct pairs *pairs = NULL;
     struct asking a = {.config = config};
     CHECK_USAGE(*config->backbone.path, "backbone.path is not set: it is the model that the calls name");
     TRY_DONE(instruction_open(config, INSTRUCTION_JUDGE, &a.judge));
-    TRY_DONE(pairs_open(path, &pairs));
-    TRY_DONE(dump_all(&a, pairs));
+    TRY_DONE(pairs_each(path, dump_pair, &a));
+    if (a.diverging > 0)
+        log_info("%lld pairs without a common prompt are left out", (long long)a.diverging);
 done:
-    pairs_close(&pairs);
     instruction_free(&a.judge);
     return status;
 }

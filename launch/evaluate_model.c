@@ -8,7 +8,9 @@
 #include "base/lines.h"
 #include "base/log.h"
 #include "comm/agree.h"
+#include "launch/evaluate_items.h"
 #include "launch/pace.h"
+#include "launch/part_run.h"
 #include "launch/progress.h"
 #include "trainer/infer/judge.h"
 #include "trainer/infer/replier.h"
@@ -19,9 +21,6 @@ struct evaluating;
 /* A response at work, or done. */
 struct asked { struct evaluating *e; int64_t i; struct judging judging; struct reply reply; };
 
-/* Reduced as an array of int64_t. texts: critiques and answers that the model wrote; parsed: those of them with a score, or a verdict. */
-struct sums { int64_t responses, no_room, texts, cut, parsed; };
-
 struct evaluating {
     struct session *session;
     const struct benchmark *benchmark;
@@ -29,30 +28,40 @@ struct evaluating {
     struct scorer scorer;
     struct judge judge;
     struct replier replier;
-    struct pace pace;
+    struct evaluate_items items;
     struct asked *asked;        /* [n_responses] */
-    struct scores *out;
-    FILE *replies;              /* of this rank, a line each: [item, verdict, answer] */
-    char *reply_text;
-    size_t n_reply_text;
-    struct sums sums;
+    const struct parts *parts;  /* NULL: all in memory */
+    struct part_run *run;       /* of the parts, */
+    struct pace pace;           /* or of the items in memory */
+    double started_s;
 };
 
 static const struct benchmark_response *response_of(const struct asked *a) { return &a->e->benchmark->response[a->i]; }
+static double *score_of(const struct asked *a) { return &a->e->items.scores->score[a->i]; }
+static struct evaluate_counts *counts_of(const struct asked *a) { return &a->e->items.counts[response_of(a)->item]; }
+
+/* Its outcome is there. */
+static int ready(const struct asked *a)
+{
+    struct evaluating *e = a->e;
+    int64_t item = response_of(a)->item;
+    e->pace.n_ready++;
+    bool all = ++counts_of(a)->responses == e->benchmark->item[item].n;
+    return all && e->parts ? part_run_ready(e->run, item) : OK;
+}
 
 /* ---- rewards --------------------------------------------------------------------------------------------------------------------------------- */
 
 static int take_score(void *owner, struct scored *scored)
 {
     struct asked *a = owner;
-    struct evaluating *e = a->e;
-    e->out->score[a->i] = scored_mean(scored);
-    e->sums.no_room += scored->no_room;
-    e->sums.texts += e->scorer.reads_critique ? scored->n : 0;
-    e->sums.cut += scored->n_cut;
-    e->pace.n_ready++;
+    struct evaluate_counts *counts = counts_of(a);
+    *score_of(a) = scored_mean(scored);
+    counts->no_room += scored->no_room;
+    counts->texts += a->e->scorer.reads_critique ? scored->n : 0;
+    counts->cut += scored->n_cut;
     scored_free(&scored);
-    return OK;
+    return ready(a);
 }
 
 static int ask_score(struct asked *a)
@@ -67,27 +76,25 @@ static int ask_score(struct asked *a)
 static int take_judging(void *owner, struct judging *judging)
 {
     struct asked *a = owner;
-    struct sums *sums = &a->e->sums;
+    struct evaluate_counts *counts = counts_of(a);
     int32_t n_scored;
     int64_t sum = judging_sum(judging, &n_scored);
-    a->e->out->score[a->i] = n_scored > 0 ? (double)sum / n_scored : NAN;
+    *score_of(a) = n_scored > 0 ? (double)sum / n_scored : NAN;
     for (int32_t k = 0; k < judging->n; k++)
-        sums->cut += judging->candidate[k].finish == FINISH_LIMIT;
-    sums->texts += judging->n;
-    sums->parsed += n_scored;
-    a->e->pace.n_ready++;
+        counts->cut += judging->candidate[k].finish == FINISH_LIMIT;
+    counts->texts += judging->n;
+    counts->parsed += n_scored;
     judging_free(judging);
-    return OK;
+    return ready(a);
 }
 
 static int judge_or_leave(struct asked *a, struct tokens prompt, struct tokens response)
 {
     if (judge_has_room(&a->e->judge, prompt, response))
         return judge_ask(&a->e->judge, prompt, response, take_judging, a, &a->judging);
-    a->e->out->score[a->i] = NAN;
-    a->e->sums.no_room++;
-    a->e->pace.n_ready++;
-    return OK;
+    *score_of(a) = NAN;
+    counts_of(a)->no_room++;
+    return ready(a);
 }
 
 static int ask_judge(struct asked *a)
@@ -107,22 +114,28 @@ static int ask_judge(struct asked *a)
 
 /* ---- replies --------------------------------------------------------------------------------------------------------------------------------- */
 
+/* The answer's text is kept with the scores. */
+static int keep_reply(const struct asked *a, const char *answer, enum criticbench_verdict verdict)
+{
+    struct scores *scores = a->e->items.scores;
+    json_t *text = answer ? json_string(answer) : NULL;
+    CHECK(!answer || json_array_append_new(scores->pool, text) == 0, "out of memory for replies");
+    scores->reply[response_of(a)->item] = (struct criticbench_reply){verdict, json_string_value(text)};
+    return OK;
+}
+
 static int take_reply(void *owner, struct reply *reply)
 {
     struct asked *a = owner;
-    struct sums *sums = &a->e->sums;
+    struct evaluate_counts *counts = counts_of(a);
     enum criticbench_verdict verdict = criticbench_verdict(reply->critique ? reply->critique : "");
-    json_t *line = json_pack("[I, i, s?]", (json_int_t)response_of(a)->item, (int)verdict, reply->answer);
-    bool written = line && json_dumpf(line, a->e->replies, JSON_COMPACT) == 0 && fputc('\n', a->e->replies) != EOF;
-    json_decref(line);
-    sums->no_room += !reply->critique || (reply->wants_answer && !reply->answer);
-    sums->texts += (reply->critique != NULL) + (reply->answer != NULL);
-    sums->cut += reply->n_cut;
-    sums->parsed += verdict != VERDICT_NONE;
-    a->e->pace.n_ready++;
+    counts->no_room += !reply->critique || (reply->wants_answer && !reply->answer);
+    counts->texts += (reply->critique != NULL) + (reply->answer != NULL);
+    counts->cut += reply->n_cut;
+    counts->parsed += verdict != VERDICT_NONE;
+    TRY(keep_reply(a, reply->answer, verdict));
     reply_free(reply);
-    CHECK(written, "out of memory for replies");
-    return OK;
+    return ready(a);
 }
 
 static int ask_reply(struct asked *a)
@@ -131,61 +144,188 @@ static int ask_reply(struct asked *a)
     const struct message *prompt = benchmark_prompt(a->e->benchmark, a->i, &n);
     const struct benchmark_item *item = &a->e->benchmark->item[response_of(a)->item];
     struct text response = {response_of(a)->text, response_of(a)->n_bytes};
-    return replier_ask(&a->e->replier, prompt, n, response, criticbench_compares(item->group, item->answer), take_reply, a, &a->reply);
+    return replier_ask(&a->e->replier, prompt, n, response, criticbench_compares(item->group, item->answers), take_reply, a, &a->reply);
 }
 
-static int read_reply(json_t *line, struct scores *out)
+/* ---- items ----------------------------------------------------------------------------------------------------------------------------------- */
+
+/* The item's place is put in front of a failure's sentence. */
+static int ask(struct evaluating *e, int64_t i)
 {
-    json_int_t item = json_integer_value(json_array_get(line, 0)), verdict = json_integer_value(json_array_get(line, 1));
-    CHECK(json_array_append(out->pool, line) == 0, "out of memory for replies");
-    out->reply[item] = (struct criticbench_reply){(enum criticbench_verdict)verdict, json_string_value(json_array_get(line, 2))};
+    struct trace trace;
+    e->asked[i] = (struct asked){.e = e, .i = i};
+    int status = e->ask(&e->asked[i]);
+    if (status == OK)
+        return OK;
+    trace_take(&trace);
+    fail_at(__FILE__, __LINE__, status, "%s, item %.64s: %s", e->benchmark->path, e->benchmark->item[e->benchmark->response[i].item].id, trace.sentence);
+    return status;
+}
+
+static int ask_item(struct evaluating *e, int64_t item)
+{
+    const struct benchmark_item *it = &e->benchmark->item[item];
+    for (int64_t i = it->first; i < it->first + it->n; i++)
+        TRY(ask(e, i));
     return OK;
 }
 
-static int read_replies(struct lines *lines, struct scores *out)
+static int take_items(struct evaluating *e, json_t *json, const char *where, struct evaluate_counts *total)
+{
+    int status = evaluate_items_read(&e->items, json, where, total);
+    json_decref(json);
+    return status;
+}
+
+/* ---- in memory ------------------------------------------------------------------------------------------------------------------------------- */
+
+static int ask_mine(struct evaluating *e)
+{
+    const struct benchmark *b = e->benchmark;
+    int rank = e->session->mesh->data->rank, size = e->session->mesh->data->size;
+    for (int64_t i = rank; i < b->n_items; i += size)
+        e->pace.n_mine += b->item[i].n;
+    for (int64_t i = rank; i < b->n_items && !e->pace.stop; i += size) {
+        TRY(pace_until(&e->pace, generator_wants));
+        if (!e->pace.stop)
+            TRY(ask_item(e, i));
+    }
+    return pace_until(&e->pace, generator_is_idle);
+}
+
+static int put_item(const struct evaluating *e, int64_t item, FILE *lines)
+{
+    json_t *json;
+    TRY(evaluate_items_json(&e->items, item, item + 1, &json));
+    bool written = json_dumpf(json, lines, JSON_COMPACT) == 0 && fputc('\n', lines) != EOF;
+    json_decref(json);
+    CHECK(written, "out of memory for what the model gave");
+    return OK;
+}
+
+/* This rank's items, a line each. */
+static int put_mine(const struct evaluating *e, char **text, size_t *n_bytes)
+{
+    int status = OK;
+    const struct comm *data = e->session->mesh->data;
+    FILE *lines = open_memstream(text, n_bytes);
+    CHECK(lines, "out of memory for what the model gave");
+    for (int64_t i = data->rank; i < e->benchmark->n_items && status == OK; i += data->size)
+        status = put_item(e, i, lines);
+    if (fclose(lines) != 0 && status == OK)
+        status = FAIL("out of memory for what the model gave");
+    return status;
+}
+
+static int take_lines(struct evaluating *e, struct lines *lines, struct evaluate_counts *total)
 {
     const char *text;
     size_t n_bytes;
     int64_t number;
     for (;;) {
-        json_t *line;
+        json_t *json;
         TRY(lines_next(lines, &text, &n_bytes, &number));
         if (!text)
             return OK;
-        TRY(json_parse(text, n_bytes, lines_where(lines), &line));
-        int status = read_reply(line, out);
-        json_decref(line);
-        TRY(status);
+        TRY(json_parse(text, n_bytes, lines_where(lines), &json));
+        TRY(take_items(e, json, lines_where(lines), total));
     }
 }
 
-static int gather_replies(struct evaluating *e)
+static int take_all(struct evaluating *e, const char *text, size_t n_bytes, struct evaluate_counts *total)
 {
-    void *all = NULL;
-    size_t n = 0;
     struct lines *lines;
-    TRY(agree_gather(e->session->mesh->data, 0, e->reply_text, e->n_reply_text, &all, &n));
-    int status = all && e->session->world->rank == 0 ? lines_open_memory(all, n, "the ranks' replies", &lines) : OK;
-    if (status == OK && all && e->session->world->rank == 0) {
-        status = read_replies(lines, e->out);
-        lines_close(&lines);
-    }
+    TRY(lines_open_memory(text, n_bytes, "what the ranks' model gave", &lines));
+    int status = take_lines(e, lines, total);
+    lines_close(&lines);
+    return status;
+}
+
+static int gather(struct evaluating *e, struct evaluate_counts *total)
+{
+    char *mine = NULL;
+    void *all = NULL;
+    size_t n_mine = 0, n_all = 0;
+    struct session *s = e->session;
+    int status = agree_status(s->world, put_mine(e, &mine, &n_mine));
+    if (status == OK)
+        status = agree_gather(s->mesh->data, 0, mine, n_mine, &all, &n_all);
+    if (status == OK)
+        status = agree_status(s->world, s->world->rank == 0 ? take_all(e, all, n_all, total) : OK);
+    free(mine);
     free(all);
     return status;
 }
 
+static int run_in_memory(struct evaluating *e, struct evaluate_counts *total)
+{
+    pace_begin(&e->pace, "evaluate", "responses", e->session);
+    TRY(ask_mine(e));
+    int status = pace_meet(&e->pace);
+    if (status == STOPPED) {
+        trace_share();
+        return FAIL("stopped on request, and without a folder evaluate keeps nothing: name one (OUT_DIR), and what is done is kept there");
+    }
+    return status == OK ? gather(e, total) : status;
+}
+
+/* ---- in parts -------------------------------------------------------------------------------------------------------------------------------- */
+
+/* What is written of an item lies with the scores: nothing is freed with its part. */
+static int begin_record(void *owner, struct part_run *run, int64_t record, void **item)
+{
+    struct evaluating *e = owner;
+    (void)item;
+    e->run = run;
+    return ask_item(e, record);
+}
+
+static void free_record(void *item) { (void)item; }
+
+static int write_part(void *owner, int32_t part, void *const *item, int64_t n, bool writes)
+{
+    struct evaluating *e = owner;
+    struct parts_range range = parts_range(e->parts, part);
+    json_t *json;
+    (void)item;
+    (void)n;
+    if (!writes)
+        return OK;
+    TRY(evaluate_items_json(&e->items, range.first, range.end, &json));
+    int status = parts_finish_part(e->parts, part, NULL, json);
+    json_decref(json);
+    return status;
+}
+
+static int take_parts(struct evaluating *e, struct evaluate_counts *total)
+{
+    char where[1200];
+    for (int32_t i = 0; i < e->parts->n_parts; i++) {
+        json_t *json;
+        snprintf(where, sizeof where, "%s, part %d", e->parts->folder, i);
+        TRY(parts_summary(e->parts, i, &json));
+        TRY(take_items(e, json, where, total));
+    }
+    CHECK(total->responses == e->benchmark->n_responses, "the parts in %s hold %lld of %lld responses: remove the folder, and run the same command again", e->parts->folder,
+          (long long)total->responses, (long long)e->benchmark->n_responses);
+    return OK;
+}
+
+static int run_in_parts(struct evaluating *e, struct evaluate_counts *total)
+{
+    struct comm *world = e->session->world;
+    TRY(part_run(&(struct part_job){.name = "evaluate", .session = e->session, .parts = *e->parts, .begin = begin_record, .write = write_part, .free_item = free_record, .owner = e}));
+    return agree_status(world, world->rank == 0 ? take_parts(e, total) : OK);
+}
+
 /* ---- all of them ----------------------------------------------------------------------------------------------------------------------------- */
 
-static int allocate(struct evaluating *e, enum evaluate_by by)
+static int allocate(struct evaluating *e, struct scores *out)
 {
     const struct benchmark *b = e->benchmark;
-    bool replies = by == EVALUATE_REPLY;
-    *e->out = (struct scores){.pool = json_array()};
+    TRY(evaluate_items_open(b, out, &e->items));
     e->asked = calloc((size_t)b->n_responses, sizeof *e->asked);
-    e->out->score = replies ? NULL : calloc((size_t)b->n_responses, sizeof *e->out->score);
-    e->out->reply = replies ? calloc((size_t)b->n_items, sizeof *e->out->reply) : NULL;
-    e->replies = replies ? open_memstream(&e->reply_text, &e->n_reply_text) : NULL;
-    CHECK(e->asked && e->out->pool && (replies ? e->out->reply && e->replies : e->out->score != NULL), "out of memory for the %lld responses of %s", (long long)b->n_responses, b->path);
+    CHECK(e->asked, "out of memory for the %lld responses of %s", (long long)b->n_responses, b->path);
     return OK;
 }
 
@@ -207,100 +347,42 @@ static int open_model(struct evaluating *e, enum evaluate_by by)
     return OK;
 }
 
-/* The item's place is put in front of a failure's sentence. */
-static int ask(struct evaluating *e, int64_t i)
+/* n is rank 0's, which prints. */
+static void report(const struct evaluating *e, enum evaluate_by by, const struct evaluate_counts *n)
 {
-    struct trace trace;
-    e->asked[i] = (struct asked){.e = e, .i = i};
-    int status = e->ask(&e->asked[i]);
-    if (status == OK)
-        return OK;
-    trace_take(&trace);
-    fail_at(__FILE__, __LINE__, status, "%s, item %.64s: %s", e->benchmark->path, e->benchmark->item[e->benchmark->response[i].item].id, trace.sentence);
-    return status;
-}
-
-static int ask_item(struct evaluating *e, const struct benchmark_item *item)
-{
-    for (int64_t i = item->first; i < item->first + item->n && !e->pace.stop; i++) {
-        TRY(pace_until(&e->pace, generator_wants));
-        if (!e->pace.stop)
-            TRY(ask(e, i));
-    }
-    return OK;
-}
-
-static int ask_mine(struct evaluating *e)
-{
-    const struct benchmark *b = e->benchmark;
-    int rank = e->session->mesh->data->rank, size = e->session->mesh->data->size;
-    for (int64_t i = rank; i < b->n_items; i += size)
-        e->pace.n_mine += b->item[i].n;
-    for (int64_t i = rank; i < b->n_items && !e->pace.stop; i += size)
-        TRY(ask_item(e, &b->item[i]));
-    TRY(pace_until(&e->pace, generator_is_idle));
-    e->sums.responses = e->pace.n_ready;
-    return OK;
-}
-
-/* Scores of other ranks' responses are 0 here. */
-static int gather(struct evaluating *e)
-{
-    struct comm *data = e->session->mesh->data;
-    TRY(all_reduce(data, &e->sums, sizeof e->sums / sizeof(int64_t), COMM_I64, COMM_SUM, NULL));
-    if (!e->replies)
-        return all_reduce(data, e->out->score, e->benchmark->n_responses, COMM_F64, COMM_SUM, NULL);
-    bool closed = fclose(e->replies) == 0;
-    e->replies = NULL;
-    CHECK(closed, "out of memory for replies");
-    return gather_replies(e);
-}
-
-static void report(const struct evaluating *e, enum evaluate_by by, double seconds)
-{
-    const struct sums *s = &e->sums;
-    log_info("%s: %lld responses in %.1f s; %lld left no room for a text; %lld of %lld texts cut by the limit", e->benchmark->path, (long long)s->responses, seconds, (long long)s->no_room,
-             (long long)s->cut, (long long)s->texts);
+    log_info("%s: %lld responses in %.1f s; %lld left no room for a text; %lld of %lld texts cut by the limit", e->benchmark->path, (long long)n->responses, clock_s() - e->started_s,
+             (long long)n->no_room, (long long)n->cut, (long long)n->texts);
     if (by == EVALUATE_JUDGE)
-        log_info("  parse rate %.3f: %lld of %lld critiques have a score", s->texts > 0 ? (double)s->parsed / (double)s->texts : 0.0, (long long)s->parsed, (long long)s->texts);
+        log_info("  parse rate %.3f: %lld of %lld critiques have a score", n->texts > 0 ? (double)n->parsed / (double)n->texts : 0.0, (long long)n->parsed, (long long)n->texts);
     if (by == EVALUATE_REPLY)
-        log_info("  %lld of %lld responses have a verdict", (long long)s->parsed, (long long)s->responses);
+        log_info("  %lld of %lld responses have a verdict", (long long)n->parsed, (long long)n->responses);
 }
 
-static int evaluate(struct evaluating *e, enum evaluate_by by)
+static int evaluate(struct evaluating *e, enum evaluate_by by, struct scores *out)
 {
-    TRY(allocate(e, by));
+    struct evaluate_counts total = {0};
+    TRY(allocate(e, out));
     TRY(open_model(e, by));
-    pace_begin(&e->pace, "evaluate", "responses", e->session);
-    TRY(ask_mine(e));
-    int status = pace_meet(&e->pace);
-    if (status == STOPPED) {
-        trace_share();
-        return FAIL("stopped on request: evaluate keeps nothing, the same command begins anew");
-    }
-    TRY(status);
-    TRY(gather(e));
-    report(e, by, clock_s() - e->pace.started_s);
+    TRY(e->parts ? run_in_parts(e, &total) : run_in_memory(e, &total));
+    report(e, by, &total);
     return OK;
 }
 
 /* What is asked of a score is freed with all that is asked. */
 static void leave(void *owner) { (void)owner; }
 
-int evaluate_model(struct session *session, const struct benchmark *benchmark, enum evaluate_by by, struct scores *out)
+int evaluate_model(struct session *session, const struct benchmark *benchmark, enum evaluate_by by, const struct parts *parts, struct scores *out)
 {
-    struct evaluating e = {.session = session, .benchmark = benchmark, .out = out};
-    int status = evaluate(&e, by);
+    struct evaluating e = {.session = session, .benchmark = benchmark, .parts = parts, .started_s = clock_s()};
+    int status = evaluate(&e, by, out);
     scorer_drop(&e.scorer, leave);
     for (int64_t i = 0; e.asked && i < benchmark->n_responses; i++) {
         judging_free(&e.asked[i].judging);
         reply_free(&e.asked[i].reply);
     }
-    if (e.replies)
-        fclose(e.replies);
     judge_close(&e.judge);
     replier_close(&e.replier);
-    free(e.reply_text);
+    evaluate_items_close(&e.items);
     free(e.asked);
     return status;
 }

@@ -139,10 +139,12 @@ int main(int argc, char **argv)
     if (!command || !arguments.sets)
         return 1;
     command->argv = calloc((size_t)argc + 1, sizeof(char *));
-    if (!command->argv || comm_mpi_start(&argc, &argv, &command->world) != OK)
+    int status = command->argv ? comm_mpi_start(&argc, &argv, &command->world) : FAILED;
+    if (!command->world)
         return 1;
     log_quiet(command->world->rank != 0);
-    int status = run(argc, argv, command, &arguments);
+    if (status == OK)
+        status = run(argc, argv, command, &arguments);
     if (status != OK && status != STOPPED && *trace_sentence())
         report(command->world, status);
     comm_mpi_stop(&command->world);

@@ -12,7 +12,6 @@ static const double PROGRESS_S = 20.0;
 void pace_begin(struct pace *p, const char *name, const char *unit, struct session *session)
 {
     *p = (struct pace){.name = name, .unit = unit, .session = session, .started_s = clock_s(), .said_s = clock_s()};
-    watchdog_phase(name);
 }
 
 static void say(struct pace *p)
@@ -38,6 +37,7 @@ static int pass(struct pace *p)
 
 int pace_until(struct pace *p, bool (*reached)(const struct generator *generator))
 {
+    watchdog_phase(p->name, WATCHDOG_COMPUTE);
     while (!reached(p->session->infer.generator) && !p->stop)
         TRY(pass(p));
     return OK;
@@ -49,6 +49,7 @@ int pace_meet(const struct pace *p)
     watchdog_patient(true);
     int status = all_reduce(p->session->world, &stop, 1, COMM_I64, COMM_MAX, NULL);
     watchdog_patient(false);
+    watchdog_phase("output", WATCHDOG_IO);
     TRY(status);
     return stop ? STOPPED : OK;
 }

@@ -13,6 +13,7 @@ struct part_run {
     struct pace pace;
     struct open_part *open;
     uint8_t *done;              /* [n_parts] when it began */
+    int32_t *mine;              /* parts of this data rank */
 };
 
 /* ---- parts ----------------------------------------------------------------------------------------------------------------------------------- */
@@ -70,17 +71,15 @@ static int begin_part(struct part_run *r, int32_t part)
     return OK;
 }
 
-static int next_part(const struct part_run *r, int32_t after)
-{
-    return parts_next(&r->job->parts, r->done, after, r->job->session->mesh->data->rank, r->job->session->mesh->data->size);
-}
-
 static int run_mine(struct part_run *r)
 {
-    for (int32_t part = next_part(r, -1); part < r->job->parts.n_parts; part = next_part(r, part))
-        r->pace.n_mine += parts_range(&r->job->parts, part).end - parts_range(&r->job->parts, part).first;
-    for (int32_t part = next_part(r, -1); part < r->job->parts.n_parts && !r->pace.stop; part = next_part(r, part))
-        TRY(begin_part(r, part));
+    const struct parts *parts = &r->job->parts;
+    const struct comm *data = r->job->session->mesh->data;
+    int32_t n = parts_deal(parts, r->done, data->rank, data->size, r->mine);
+    for (int32_t i = 0; i < n; i++)
+        r->pace.n_mine += parts_range(parts, r->mine[i]).end - parts_range(parts, r->mine[i]).first;
+    for (int32_t i = 0; i < n && !r->pace.stop; i++)
+        TRY(begin_part(r, r->mine[i]));
     return pace_until(&r->pace, generator_is_idle);
 }
 
@@ -97,14 +96,15 @@ int part_run(const struct part_job *job)
 {
     struct part_run r = {.job = job};
     r.done = calloc((size_t)job->parts.n_parts + 1, 1);
-    CHECK(r.done, "out of memory for %d parts", job->parts.n_parts);
+    r.mine = calloc((size_t)job->parts.n_parts + 1, sizeof *r.mine);
     pace_begin(&r.pace, job->name, "records", job->session);
-    int status = share_done(&r);
+    int status = r.done && r.mine ? share_done(&r) : FAIL("out of memory for %d parts", job->parts.n_parts);
     if (status == OK)
         status = run_mine(&r);
     while (r.open)
         close_part(&r, &r.open);
     free(r.done);
+    free(r.mine);
     return status == OK ? pace_meet(&r.pace) : status;
 }
 

@@ -224,7 +224,7 @@ static int run(struct server *s, const struct command *command)
     scorer_make(&s->session.config, s->session.trained.mode, s->session.encoder, s->session.infer.generator, &s->scorer);
     stop_on_interrupt();
     signal(SIGPIPE, SIG_IGN);
-    watchdog_phase("serve");
+    watchdog_phase("serve", WATCHDOG_COMPUTE);
     TRY(agree_status(s->session.world, s->leads ? open_lead(s) : OK));
     for (bool end = false; !end;)
         TRY(run_round(s, &end));

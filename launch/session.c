@@ -88,13 +88,14 @@ int session_open(const struct command *command, const char *model, bool batch_in
 {
     *s = (struct session){.world = command->world, .config = command->config};
     stop_on_signals();
-    TRY(watchdog_start((int)s->config.device.watchdog_seconds, s->world->rank));
+    TRY(watchdog_start((int64_t[]){[WATCHDOG_COMPUTE] = s->config.device.watchdog_seconds, [WATCHDOG_IO] = s->config.device.watchdog_io_seconds}, s->world->rank));
     TRY(share_paths(model, s));
     TRY(mesh_create(s->world, (int)s->config.mesh.data, (int)s->config.mesh.tensor, s->config.mesh.allow_split, &s->mesh));
     TRY(agree_status(s->world, open_text(s)));
     TRY(agree_status(s->world, open_device(command, batch_invariant, &s->device)));
     struct infer_source source = {.model = s->config.backbone.path, .checkpoint = *s->checkpoint ? s->checkpoint : NULL, .reward_token = s->encoder->reward,
-                                  .end_of_turn = s->encoder->end_of_turn, .tokenizer = s->encoder->tokenizer};
+                                  .end_of_turn = s->encoder->end_of_turn, .ends = &s->encoder->ends, .tokenizer = s->encoder->tokenizer};
+    watchdog_phase("load", WATCHDOG_IO);
     TRY(infer_open(&s->config, &source, s->mesh, s->device, &s->infer));
     print_bytes(s);
     return agree_status(s->world, check_cache(s));

@@ -61,7 +61,7 @@ int train_step(struct trainer *t, const struct step_batch *batch, struct step_re
 {
     struct loss_sums sums;
     double lambda = lambda_at(&t->lambda, batch->step);
-    watchdog_phase("step");
+    watchdog_phase("step", WATCHDOG_COMPUTE);
     TRY(train_gradients(t, batch, &sums));
     TRY(fill_result(batch, lambda, &sums, result));
 

@@ -98,4 +98,8 @@ if [ "$(id -u)" -eq 0 ] && mkdir "$dir/probe" && mount -t tmpfs -o size=64k tmpf
 else
     echo "not run: a full disk (needs to mount a tmpfs)"
 fi
+
+# ---- the machine
+one_thread() { LD_PRELOAD=$ONE_THREAD ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 ranks 2 config; }
+check "an MPI library that is open to one thread only is refused" says 1 "the MPI library gives threads of level MPI_THREAD_SINGLE" one_thread
 finish

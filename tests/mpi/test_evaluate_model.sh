@@ -54,14 +54,14 @@ check "score gives these rewards, too" as_score trained two --set generate.sampl
 check "a reward-only model is evaluated without critiques" on_data plain judgebench pairs.jsonl --model plain
 check "score gives its rewards" as_score plain plain
 stopped() { # long critiques, few rows a pass: it runs for seconds
-    (EXEC=exec ranks 2 evaluate judgebench pairs.jsonl --model trained "${some[@]}" --set generate.samples=8 --set data.max_critique_tokens=400 --set generate.batch_tokens=16 stopped >stopped.log 2>&1) &
+    (EXEC=exec ranks 2 evaluate judgebench pairs.jsonl --model trained "${some[@]}" --set generate.samples=8 --set data.max_critique_tokens=400 --set generate.batch_tokens=16 >stopped.log 2>&1) &
     local pid=$! got=0
     for _ in $(seq 1000); do grep -q "^mesh 2 data" stopped.log && break; sleep 0.02; done
     kill -USR1 "$pid"; wait "$pid" || got=$?
     cat stopped.log
-    [ "$got" -eq 1 ] && [ "$(grep -c "stopped on request: evaluate keeps nothing" stopped.log)" -eq 1 ] && [ ! -e stopped ]
+    [ "$got" -eq 1 ] && [ "$(grep -c "stopped on request, and without a folder evaluate keeps nothing: name one" stopped.log)" -eq 1 ]
 }
-check "USR1 ends it with status 1 and nothing written" stopped
+check "without a folder USR1 ends it with status 1, and says that one would keep it" stopped
 check "a backbone without a trained head is refused" says 1 "tiny has no trained reward head" evaluate judgebench pairs.jsonl --model tiny --set backbone.init=random "${some[@]}"
 
 # ---- a plain judge ----
@@ -85,13 +85,13 @@ train taught data.train=talk.jsonl objective.mode=critique-only objective.epochs
     item hits gsm8k q2 no false 8
     item miss gsm8k q3 ok false 7
     item alarm gsm8k q4 no true 9
-    item math math q6 no false 8
+    item code mbpp q6 no false 8
     item long gsm8k "$(printf 'x%.0s' $(seq 510))" no false 8
 } >critic.jsonl
 cat >want <<'END'
 CriticBench      f1  precision  recall  items  correction  compared
 gsm8k         40.0%      50.0%   33.3%      5       60.0%         5
-math         100.0%     100.0%  100.0%      1           -         0
+mbpp         100.0%     100.0%  100.0%      1           -         0
 Overall       57.1%      66.7%   50.0%      6       60.0%         5
 note: 1 of 6 verdicts could not be read: counted as mistaken
 note: the answers of 1 of 6 items cannot be compared: left out of correction
@@ -99,10 +99,10 @@ END
 check "CriticBench is the same on 1 rank, data 2 and tensor 2" meshes critic criticbench critic.jsonl --model taught
 check "its table is that of what the model was taught" diff want critic.1/table.txt
 check "--scores of its items.jsonl gives that table, too" again critic criticbench critic.jsonl
-check "an answer that cannot be compared is not asked for" grep -E '"id":"math".*"answer":null' critic.1/items.jsonl
-forced() { evaluate criticbench critic.jsonl --model tiny "${some[@]}" --set backbone.init=random "$@" forced >/dev/null && grep -F "verdicts could not be read" forced/table.txt; }
-check "an untrained model gives no verdict" says 0 "note: 6 of 6 verdicts could not be read" forced
-check "forced it gives one wherever there is room" says 0 "note: 1 of 6 verdicts could not be read" forced --set generate.force_score=true
+check "an answer that cannot be compared is not asked for" grep -E '"id":"code".*"answer":null' critic.1/items.jsonl
+forced() { evaluate criticbench critic.jsonl --model tiny "${some[@]}" --set backbone.init=random "${@:2}" "$1" >/dev/null && grep -F "verdicts could not be read" "$1/table.txt"; }
+check "an untrained model gives no verdict" says 0 "note: 6 of 6 verdicts could not be read" forced unforced
+check "forced it gives one wherever there is room" says 0 "note: 1 of 6 verdicts could not be read" forced forced --set generate.force_score=true
 
 # ---- wrong usage ----
 check "a model or scores, not both" says 2 "evaluate takes --model or --scores, not both" evaluate judgebench pairs.jsonl --model trained --scores reward.1/items.jsonl

@@ -160,6 +160,25 @@ resumed_bad() { # the records were written before the stop; what begins like one
 }
 check "a job that goes on still ends with status 1 for the records that were there already" resumed_bad
 
+# ---- a context above the cache: 1 MiB holds 4,096 tokens of this model
+cp -r "$dir/model" "$dir/wide" && sed -i 's/"max_position_embeddings": *512/"max_position_embeddings": 16384/' "$dir/wide/config.json" && grep -q 16384 "$dir/wide/config.json" || exit 1
+{ responses 2; printf '{"id": "long", "prompt": "q", "response": "%05000d"}\n' 0; responses 1; } >"$dir/long.jsonl"
+long_line() {
+    says 1 "1 lines of $dir/long.jsonl could not be scored" generation 2 score generate.kv_memory_mb=1 "$dir/wide" "$dir/long.jsonl" "$dir/long.scores" || return 1
+    cut -c 1-300 "$dir/long.scores"
+    [ "$(grep -c '"reward":' "$dir/long.scores")" -eq 3 ] && grep -q '^{"line":3,"error":"generate.kv_memory_mb is too small for the response: with prompt and instruction it has 50[0-9]* tokens' "$dir/long.scores"
+}
+check "a response that the cache could never hold is an error record, and the job goes on" long_line
+{ pairs 2; printf '{"prompt": "q", "chosen": "%05000d", "rejected": "b"}\n' 0; pairs 1; } >"$dir/long_pairs.jsonl"
+check "and a pair without room for a critique" says 0 "1 without room for a critique" generation 2 critique backbone.path="$dir/wide" generate.kv_memory_mb=1 "$dir/long_pairs.jsonl" "$dir/long_pairs"
+long_prompt() {
+    { echo '{"prompt": "q"}'; printf '{"prompt": "%05000d"}\n' 0; echo '{"prompt": "r"}'; } >"$dir/prompts.jsonl"
+    says 1 "1 lines of $dir/prompts.jsonl could not be sampled" generation 1 sample generate.kv_memory_mb=1 generate.responses=2 generate.max_response_tokens=8 "$dir/wide" "$dir/prompts.jsonl" "$dir/sampled.jsonl" &&
+        sed -n 2p "$dir/sampled.all.jsonl" | grep '"error":"generate.kv_memory_mb is too small for a path of 50[0-9]* tokens' && says 2 "generate.kv_memory_mb is too small" \
+        generation 1 sample generate.kv_memory_mb=1 generate.max_response_tokens=8000 "$dir/wide" "$dir/prompts.jsonl" "$dir/none.jsonl"
+}
+check "a prompt too; but no prompt at all has room for a response above the cache: that is refused" long_prompt
+
 # ---- refusals
 check "a backbone without a trained head is refused" says 1 "$dir/tiny has no trained reward head" generation 2 score backbone.init=random "$dir/tiny" "$dir/in.jsonl" "$dir/nowhere"
 check "another instruction is refused" says 1 "was trained with another chat template or critique instruction" generation 2 score data.critique_prompt="$dir/tiny/judge.txt" "$dir/run" "$dir/few.jsonl" "$dir/nowhere"

@@ -46,12 +46,14 @@ static void sharpen(struct store *store)
     }
 }
 
+static struct end_tokens ends;         /* beside END; none but where a test adds one */
+
 static struct opened *open_model(int64_t batch_tokens, int64_t kv_memory_mb)
 {
     struct opened *o = calloc(1, sizeof *o);
     assert_non_null(o);
     o->config = calloc(1, sizeof *o->config);
-    struct infer_source source = {.model = scratch.dir, .reward_token = REWARD, .end_of_turn = END, .tokenizer = tokenizer};
+    struct infer_source source = {.model = scratch.dir, .reward_token = REWARD, .end_of_turn = END, .ends = &ends, .tokenizer = tokenizer};
     assert_non_null(o->config);
     options_default(config_options(), o->config);
     o->config->backbone.init = BACKBONE_RANDOM;
@@ -282,6 +284,39 @@ static void a_path_in_three_nodes_gives_the_text_of_the_path_in_one(void **state
     close_model(o);
 }
 
+static void a_text_ends_at_any_end_token_of_the_model(void **state)
+{
+    static struct item item[N_ITEMS], shorter[N_ITEMS];
+    int n_shorter = 0;
+    (void)state;
+    make_items(item);
+    for (int with = 0; with < 2; with++) {
+        struct opened *o = open_model(48, 2);
+        for (int i = 0; i < N_ITEMS; i++) {
+            struct generator_call call = call_of(&item[i], false);
+            call.rule.read_reward = false;
+            if (with) {
+                ends = (struct end_tokens){.n = 2, .id = {1 << 20, item[i].text[item[i].n_text / 2]}};
+                shorter[i] = item[i];
+                call.owner = &shorter[i];
+            }
+            must(generator_submit(o->infer.generator, &call));
+            run(o);
+        }
+        close_model(o);
+    }
+    for (int i = 0; i < N_ITEMS; i++) {
+        int32_t at = 0;
+        while (item[i].n_text > 0 && item[i].text[at] != item[i].text[item[i].n_text / 2])
+            at++;
+        assert_int_equal(shorter[i].n_text, at);
+        assert_memory_equal(shorter[i].text, item[i].text, (size_t)at * sizeof *item[i].text);
+        n_shorter += at < item[i].n_text;
+    }
+    assert_in_range(n_shorter, N_ITEMS / 2, N_ITEMS);
+    ends.n = 0;
+}
+
 /* ---- distributions --------------------------------------------------------------------------------------------------------------------------- */
 
 static int count_first(void *owner, const struct generator_sample *sample)
@@ -486,6 +521,40 @@ static void what_can_never_fit_is_refused_with_its_numbers(void **state)
     close_model(o);
 }
 
+/* A cache of five pages, for two nodes and a text that takes one. */
+static void a_path_that_the_cache_could_never_hold_is_refused_and_others_run(void **state)
+{
+    static struct item item[N_ITEMS];
+    static uint32_t token[200];
+    struct generator *g;
+    (void)state;
+    make_items(item);
+    struct opened *o = open_model(64, 1);
+    struct generator_options options = {.seed = 1, .max_rows = 64, .kv_bytes = 5 * ATTENTION_PAGE * kv_slot_bytes(&o->infer.model, F32, o->mesh->tensor->size), .reward_token = REWARD, .end_of_turn = END};
+    must(generator_create(&options, &o->infer.model, o->infer.store, o->infer.backbone, tokenizer, &g));
+    struct generator_call call = call_of(&item[0], false);
+    call.node[0] = (struct tokens){token, 129};
+    call.node[1] = (struct tokens){token, 65};
+    assert_int_equal(generator_fits(g, call.node, 2, &call.rule), GENERATOR_NO_CACHE);
+    assert_int_equal(generator_cache_room(g, call.node, 1, &call.rule), ATTENTION_PAGE);
+    assert_int_equal(generator_submit(g, &call), FAILED);
+    assert_non_null(strstr(trace_sentence(), "a path of 194 tokens and a text of 30: it holds 320 tokens, and 384 are needed"));
+    trace_clear();
+    call.node[1].n = 64;
+    assert_int_equal(generator_fits(g, call.node, 2, &call.rule), GENERATOR_FITS);
+    must(generator_submit(g, &call));
+    while (!generator_is_idle(g))
+        must(generator_step(g));
+    assert_int_equal(item[0].seen, 1);
+    call.rule.max_new = 5 * ATTENTION_PAGE - 2;                 /* and the end of turn and reward token: the shortest path finds no page */
+    call.n_nodes = 1;
+    call.node[0].n = 1;
+    assert_int_equal(generator_submit(g, &call), USAGE);
+    trace_clear();
+    generator_destroy(&g);
+    close_model(o);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -494,10 +563,12 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_reward_is_that_of_the_forest_that_training_computes),
         cmocka_unit_test(the_prefill_of_n_branches_and_of_several_calls_is_that_of_one),
         cmocka_unit_test(a_path_in_three_nodes_gives_the_text_of_the_path_in_one),
+        cmocka_unit_test(a_text_ends_at_any_end_token_of_the_model),
         cmocka_unit_test(sampled_tokens_have_the_distribution_they_claim),
         cmocka_unit_test(a_text_ends_at_its_limit_and_before_a_stop_text),
         cmocka_unit_test(a_forced_line_follows_a_text_that_does_not_satisfy),
         cmocka_unit_test(what_can_never_fit_is_refused_with_its_numbers),
+        cmocka_unit_test(a_path_that_the_cache_could_never_hold_is_refused_and_others_run),
     };
     struct device_options options = {.n_threads = 1, .isa = "auto", .batch_invariant = true};
     if (comm_mpi_start(&argc, &argv, &world) != OK || device_cpu_create(&options, &device) != OK)

@@ -81,6 +81,15 @@ killed() { # kill -9 of the whole job at a random moment, then the same command
 check "a killed run resumes from a complete checkpoint and ends with the same parameters" killed
 
 check "a changed option that changes the numbers is refused by name" says 2 "optimizer.beta2 was" train 2 data2.parts optimizer.beta2=0.9
+
+early() { # the manifest alone is left: what is refused was compared before the model had memory and before a tensor was read
+    rm -rf "$dir/early"; cp -r "$dir/data2.parts" "$dir/early"
+    rm "$dir"/early/checkpoints/step_*/rank_*.safetensors
+    says "$1" "$2" train 2 early "${@:3}" && ! grep -F "memory per rank" "$dir/says.log"
+}
+cp -r "$dir/tiny" "$dir/other" && rm -r "$dir/other/dsub" && "$TINY_FOLDER" "$dir/other" llama 2 21 || exit 1
+check "a changed option is refused before the model is allocated or a tensor read" early 2 "optimizer.beta2 was" optimizer.beta2=0.9
+check "and so is another set" early 1 "is not the set this run began with" data.train="$dir/other/dsub"
 check "a mesh that does not divide the ranks is refused" says 2 "does not divide the 2 ranks" train 2 bad mesh.tensor=3
 check "a mesh that does not divide the heads is refused with those that work" says 2 "use 1, 2, 4" train 3 bad mesh.tensor=3
 check "a misspelt key names the nearest one" says 2 "did you mean optimizer.beta1" train 1 bad optimizer.beta1x=1

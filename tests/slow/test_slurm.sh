@@ -43,12 +43,14 @@ over() { case $(state "$1") in COMPLETED | FAILED | CANCELLED | TIMEOUT | NODE_F
 requeued_and_equal() { # requeued_and_equal RUN LAUNCH SIGNAL
     local run=$1 job; job=$(LAUNCH=$2 submit "$run" --export=ALL) || return 1
     wait_until 120 ran "$run" 20 || return 1
+    [ -f "$dir/$run/start.$job" ] || { echo "no mark of the start in the run's folder"; return 1; }
     slurm scancel --batch --signal="$3" "$job"
     wait_until 300 over "$job" || return 1
     cat "$dir/$run.out"
     [ "$(state "$job")" = COMPLETED ] || { echo "the job ended as $(state "$job")"; return 1; }
     [ "$(restarts "$job")" -ge 1 ] || { echo "the job was not queued again"; return 1; }
     [ "$(grep -c 'queues again' "$dir/$run.out")" -eq 1 ] || { echo "not saved and queued again once"; return 1; }
+    [ ! -e "$dir/$run/start.$job" ] || { echo "the mark of the start was left behind"; return 1; }
     [ "$(parameters "$dir/$run")" = "$want" ] || { echo "other parameters"; return 1; }
     [ "$(values "$dir/$run" loss)" = "$(values "$dir/whole" loss)" ] || { echo "other losses"; return 1; }
 }

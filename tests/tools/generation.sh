@@ -1,4 +1,4 @@
-# generation.sh: what the tests of critique, refine and score share: a tiny model, pairs and responses, and the commands over them. Source it after cli.sh.
+# generation.sh: what the tests of critique, refine, score and evaluate share: a tiny model, pairs and responses, and the commands over them. Source it after cli.sh.
 #
 # The model is trained for a second on critiques of a few letters: so what it writes depends on what stands before it, and mostly ends by itself. It knows no score line: they are forced.
 "$TINY_FOLDER" "$dir/tiny" llama 2 1 || exit 1
@@ -18,6 +18,7 @@ pairs() { # pairs N: preferences with critiques; critique needs none and leaves 
     awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "{\"id\": \"p%d\", \"subset\": \"s%d\", \"prompt\": \"q%d\", \"chosen\": {\"text\": \"good %d\", \"critiques\": [\"fine: %d\", \"nice and well %d\"]}," \
         " \"rejected\": {\"text\": \"bad %d\", \"critiques\": [\"wrong: %d\", \"not so good, %d\"]}}\n", i, i % 3, i % 7, i * 37 % 100, i * 37 % 100, i * 7 % 10, i * 53 % 100, i * 53 % 100, i % 10 }'
 }
+judgebench() { awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "{\"pair_id\": \"p%d\", \"source\": \"mmlu-pro-law\", \"question\": \"q%d\", \"response_A\": \"good %d\", \"response_B\": \"bad %d\", \"label\": \"%s\"}\n", i, i % 7, i * 37 % 100, i * 53 % 100, i % 2 ? "A>B" : "B>A" }'; }
 responses() { awk -v n="$1" 'BEGIN { for (i = 0; i < n; i++) printf "{\"id\": \"r%d\", \"prompt\": \"q%d\", \"response\": \"answer %d\"}\n", i, i % 7, i * 37 % 100 }'; }
 
 generation() { # generation RANKS COMMAND [key=value | ARGUMENT]...
@@ -34,6 +35,9 @@ same_set() {
 
 # same_lines WANT IS: both files are complete, and equal
 same_lines() { [ -s "$1" ] && [ ! -e "$1.job.json" ] && [ ! -e "$2.job.json" ] && cmp "$1" "$2"; }
+
+# same_table WANT IS: both folders hold a whole evaluation, and the same files; parts.json says how many ranks began it
+same_table() { [ -s "$1/table.json" ] && [ -s "$1/items.jsonl" ] && diff -r -x parts.json "$1" "$2"; }
 
 # kills N KIND LENGTH_MS SAME WANT COMMAND...: N times: COMMAND and a new place for its output run over two ranks; kill -9 of one rank, of mpirun or of all after 0 to 1.1 times LENGTH_MS;
 # then the same command goes on to the end, on one rank or two, and SAME WANT PLACE holds

@@ -108,6 +108,12 @@ static void judgebench_keeps_a_and_b_and_knows_the_better_one(void **state)
     is_response(2, 1, "Q", "c");
 }
 
+static void is_answer(int64_t item, size_t n, size_t i, const char *text)
+{
+    assert_int_equal(json_array_size(bench.benchmark->item[item].answers), n);
+    assert_string_equal(json_string_value(json_array_get(bench.benchmark->item[item].answers, i)), text);
+}
+
 static void criticbench_has_one_response_that_is_right_or_not(void **state)
 {
     (void)state;
@@ -117,9 +123,29 @@ static void criticbench_has_one_response_that_is_right_or_not(void **state)
     is_item(0, "4", "GSM8K", 0, 1, 0, 1);
     is_item(1, "5", "csqa", 1, 1, 0, 0);
     is_item(2, "2", "unnamed", 2, 1, 0, 0);
-    assert_string_equal(bench.benchmark->item[0].answer, "18");
-    assert_string_equal(bench.benchmark->item[1].answer, "B");
-    assert_null(bench.benchmark->item[2].answer);
+    is_answer(0, 1, 0, "18");
+    is_answer(1, 1, 0, "B");
+    assert_null(bench.benchmark->item[0].type);
+    assert_null(bench.benchmark->item[2].answers);
+    is_response(1, 1, "Q", "s");
+}
+
+static void criticbench_is_read_as_it_was_published(void **state)
+{
+    (void)state;
+    evaluated_open(&bench, CRITICBENCH, "{\"id\": 0, \"question\": \"P\", \"answer\": [\"B\", 18, 0.5, true, false], \"response\": \"r\", \"response_label\": true, \"dataset\": \"d\","
+                                        " \"question_source\": \"Object Counting\", \"question_type\": \"Algorithmic Tasks\"}\n"
+                                        "{\"id\": 1, \"question\": \"Q\", \"answer\": [], \"response\": \"s\", \"response_label\": false, \"question_source\": \"MATH\", \"question_type\": null}\n"
+                                        "{\"id\": 2, \"question\": \"R\", \"answer\": false, \"response\": \"t\", \"response_label\": false}\n");
+    static const char *const five[] = {"B", "18", "0.5", "true", "false"};
+    is_item(0, "0", "Object Counting", 0, 1, 0, 1);
+    assert_string_equal(bench.benchmark->item[0].type, "Algorithmic Tasks");
+    for (size_t i = 0; i < 5; i++)
+        is_answer(0, 5, i, five[i]);
+    is_item(1, "1", "MATH", 1, 1, 0, 0);
+    assert_null(bench.benchmark->item[1].type);
+    assert_int_equal(json_array_size(bench.benchmark->item[1].answers), 0);
+    is_answer(2, 1, 0, "false");
     is_response(1, 1, "Q", "s");
 }
 
@@ -235,7 +261,11 @@ static void bad_items_of_the_other_benchmarks_are_named_by_line_and_field(void *
     evaluated_refused(CRITICBENCH, "{\"question\": \"P\", \"response\": \"r\", \"response_label\": \"yes\"}", "line 1", "\"response_label\" must be true or false");
     evaluated_refused(CRITICBENCH, "{\"question\": \"P\", \"response\": \"r\", \"response_label\": 2}", "line 1", "\"response_label\" must be true or false");
     evaluated_refused(CRITICBENCH, "{\"response\": \"r\", \"response_label\": true}", "line 1", "\"question\" is missing");
-    evaluated_refused(CRITICBENCH, "{\"question\": \"P\", \"response\": \"r\", \"response_label\": true, \"answer\": [1]}", "line 1", "\"answer\"");
+    evaluated_refused(CRITICBENCH, "{\"question\": \"P\", \"response\": \"r\", \"response_label\": true, \"answer\": {}}", "line 1", "\"answer\" must be a string, a number");
+    evaluated_refused(CRITICBENCH, "{\"question\": \"P\", \"response\": \"r\", \"response_label\": true, \"answer\": [1, [2]]}", "line 1", "answer 2 of \"answer\" must be a string");
+    evaluated_refused(CRITICBENCH, "{\"question\": \"P\", \"response\": \"r\", \"response_label\": true, \"answer\": [null]}", "line 1", "answer 1 of \"answer\" must be a string");
+    evaluated_refused(CRITICBENCH, "{\"question\": \"P\", \"response\": \"r\", \"response_label\": true, \"question_source\": 3}", "line 1", "\"question_source\"");
+    evaluated_refused(CRITICBENCH, "{\"question\": \"P\", \"response\": \"r\", \"response_label\": true, \"question_type\": []}", "line 1", "\"question_type\"");
 }
 
 #define TEST(name) cmocka_unit_test_teardown(name, tear_down)
@@ -248,6 +278,7 @@ int main(void)
         TEST(rm_bench_has_three_of_each_and_its_chat_file_no_domain),
         TEST(judgebench_keeps_a_and_b_and_knows_the_better_one),
         TEST(criticbench_has_one_response_that_is_right_or_not),
+        TEST(criticbench_is_read_as_it_was_published),
         TEST(a_list_and_lines_and_gzip_read_alike),
         TEST(the_published_chat_file_of_rm_bench_is_read_whole),
         TEST(names_of_benchmarks_are_known),

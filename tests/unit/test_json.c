@@ -145,6 +145,33 @@ static void a_file_is_named(void **state)
     scratch_remove(&scratch);
 }
 
+static void lines_of_json_come_one_by_one_with_their_places(void **state)
+{
+    static const char text[] = "{\"a\": 1}\n\n \t\r\n[2]\r\nx\n{}";
+    (void)state;
+    struct lines *lines;
+    json_t *out;
+    char where[32];
+    int64_t number = 0;
+    assert_int_equal(lines_open_memory(text, sizeof text - 1, "here", &lines), OK);
+    assert_int_equal(json_next_line(lines, where, sizeof where, &number, &out), OK);
+    assert_int_equal(json_integer_value(json_object_get(out, "a")), 1);
+    json_decref(out);
+    assert_int_equal(json_next_line(lines, where, sizeof where, &number, &out), OK);
+    assert_true(json_is_array(out));
+    assert_int_equal(number, 4);
+    assert_string_equal(where, "here, line 4");
+    json_decref(out);
+    refused(json_next_line(lines, where, sizeof where, &number, &out), "line 5: not valid JSON");
+    assert_null(out);
+    assert_int_equal(json_next_line(lines, where, sizeof where, NULL, &out), OK);
+    assert_true(json_is_object(out));
+    json_decref(out);
+    assert_int_equal(json_next_line(lines, where, sizeof where, NULL, &out), OK);
+    assert_null(out);
+    lines_close(&lines);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +182,7 @@ int main(void)
         cmocka_unit_test(an_integer_beyond_64_bits_is_a_real_and_the_others_stay_integers),
         cmocka_unit_test(deep_nesting_is_refused_not_a_crash),
         cmocka_unit_test(a_file_is_named),
+        cmocka_unit_test(lines_of_json_come_one_by_one_with_their_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

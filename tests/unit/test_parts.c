@@ -22,7 +22,7 @@ enum { RECORDS = 23, PER_PART = 3, PARTS = 8 };
 static struct scratch scratch;
 static struct config config;
 static char folder[512];
-static const struct parts_input input = {"pairs.jsonl", 0x1234, 999, RECORDS};
+static const struct parts_input input = {.path = "pairs.jsonl", .hash = 0x1234, .n_bytes = 999, .n_records = RECORDS};
 static const struct shard_meta meta = {.tokenizer = "0123456789abcdef", .template = "fedcba9876543210", .model = "some/model"};
 
 static int set_up(void **state)
@@ -87,9 +87,9 @@ static int make(const struct set_form *form, int size, int most)
     TRY(parts_open(folder, form, &p));
     int32_t already = parts_done(&p, done);
     for (int rank = 0; rank < size; rank++) {
-        int made = 0;
-        for (int32_t i = parts_next(&p, done, -1, rank, size); i < p.n_parts && made < most; i = parts_next(&p, done, i, rank, size), made++)
-            TRY(make_part(&p, i));
+        int32_t mine[PARTS], n_mine = parts_deal(&p, done, rank, size, mine);
+        for (int32_t i = 0; i < n_mine && i < most; i++)
+            TRY(make_part(&p, mine[i]));
     }
     return already + size * most < p.n_parts ? OK : parts_complete(&p, "nothing is left", &n);
 }
@@ -164,9 +164,11 @@ static void unfinished_parts_are_dealt_to_the_ranks_each_once(void **state)
     for (int size = 1; size < 7; size++) {
         int made[PARTS] = {0}, most = 0, least = PARTS;
         for (int rank = 0; rank < size; rank++) {
-            int n = 0;
-            for (int32_t i = parts_next(&p, done, -1, rank, size); i < PARTS; i = parts_next(&p, done, i, rank, size), n++)
-                made[i]++;
+            int32_t mine[PARTS], n = parts_deal(&p, done, rank, size, mine);
+            for (int32_t i = 0; i < n; i++) {
+                made[mine[i]]++;
+                assert_true(i == 0 || mine[i] > mine[i - 1]);
+            }
             most = n > most ? n : most;
             least = n < least ? n : least;
         }

@@ -170,6 +170,18 @@ int checkpoint_save(const char *run, const char *attempt, const struct checkpoin
 
 /* ---- loading ---- */
 
+int checkpoint_read_info(const char *dir, struct checkpoint_info *info)
+{
+    char path[1100];
+    struct manifest *m;
+    *info = (struct checkpoint_info){0};
+    TRY(path_join(path, sizeof path, dir, "manifest.json"));
+    TRY(manifest_read(path, &m));
+    int status = checkpoint_info_copy(&m->info, info);
+    manifest_free(&m);
+    return status;
+}
+
 struct loading {
     struct reader *reader;
     const struct param_table *table;

@@ -21,11 +21,14 @@ int checkpoint_begin(const char *run, struct comm *world, char attempt[ATTEMPT_S
  * A step that this attempt has saved already is left as it is. */
 int checkpoint_save(const char *run, const char *attempt, const struct checkpoint_info *info, const struct store *store);
 
-/* The complete checkpoint of the highest step, chosen by rank 0. *found false when there is none: folders without a manifest do not count. Collective. */
+/* The complete checkpoint of the highest step, chosen by rank 0. *found false and dir "" when there is none: folders without a manifest do not count. Collective. */
 int checkpoint_find_latest(const char *run, struct comm *world, char *dir, size_t size, bool *found);
 
 /* RUN or a checkpoint's folder -> the checkpoint's folder. FAILED when it is neither. Not collective. */
 int checkpoint_resolve(const char *path, char *dir, size_t size);
+
+/* What the manifest says: no tensor is read. checkpoint_info_clear frees its options. Not collective. */
+int checkpoint_read_info(const char *dir, struct checkpoint_info *info);
 
 /* Masters, moments (where the store has them) and weights, bit for bit as saved, on any mesh. What does not fit is refused with the difference.
  * info may be NULL; checkpoint_info_clear frees its options. Collective over the mesh's world. */

@@ -6,8 +6,9 @@
  *                   has one right answer, the tied prompt several that are equally right
  *   rm-bench        {"id", "domain", "prompt", "chosen": [3], "rejected": [3]}, in rising style; the published chat file has no "domain": subset alpacaeval is chat
  *   judgebench      {"pair_id", "source", "question", "response_A", "response_B", "label": "A>B" or "B>A"}
- *   criticbench     {"id", "dataset" (or "source"), "question" (or "prompt"), "response", "response_label": true or false (or 1, 0), "answer"}; "answer" is the
- *                   reference answer: optional, a string or a number
+ *   criticbench     {"id", "question_source" (or "dataset", or "source"), "question_type", "question" (or "prompt"), "response", "response_label": true or false (or 1, 0),
+ *                   "answer"}; "answer" is the list of reference answers, any of which is right, or one alone: optional, a string, a number, true or false each.
+ *                   "question_type" is optional; where all items have it, the table has a row for each type, with its sets below it
  * An id is a string or a whole number; an item without one has its number in the file, from 0. */
 #ifndef TRAINER_EVAL_BENCHMARK_H
 #define TRAINER_EVAL_BENCHMARK_H
@@ -28,7 +29,8 @@ struct benchmark_item {
     int group_index;            /* in the list of the benchmark's groups; not CriticBench */
     int64_t tie;                /* RewardBench 2, Ties: N of the id */
     bool tied;                  /* "tied:N" */
-    const char *answer;         /* CriticBench: reference, NULL: none */
+    const char *type;           /* CriticBench, NULL: none */
+    json_t *answers;            /* CriticBench: a list of texts, any of which is right; NULL: none */
 };
 
 struct benchmark_response { int64_t item; const char *text; size_t n_bytes; };

@@ -1,23 +1,10 @@
-/* criticbench_answer: see criticbench.h. A scanner for each form of answer gives the spans of values in a text, one after the other; which of them counts is the same for all. */
+/* criticbench_answer: see criticbench.h. A scanner for each form of answer that is a value gives the spans of values in a text, one after the other; which of them counts is the same
+ * for all. Answers of other forms are compared in criticbench_text.c and criticbench_latex.c. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "trainer/eval/criticbench.h"
-
-/* ASCII: bytes above 127 are mostly quotes, dashes and signs in these texts. */
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
-static bool is_letter(char c) { return is_upper(c) || (c >= 'a' && c <= 'z'); }
-static bool is_word(char c) { return is_letter(c) || is_digit(c) || c == '_'; }
-static char lower(char c) { return is_upper(c) ? (char)(c - 'A' + 'a') : c; }
-
-static bool begins(const char *text, const char *word)
-{
-    for (; *word; text++, word++)
-        if (lower(*text) != *word)
-            return false;
-    return true;
-}
+#include "trainer/eval/criticbench_forms.h"
 
 enum criticbench_verdict criticbench_verdict(const char *text)
 {
@@ -33,9 +20,10 @@ enum criticbench_verdict criticbench_verdict(const char *text)
 /* ---- data sets ------------------------------------------------------------------------------------------------------------------------------- */
 
 static const struct { const char *set; enum answer_form form; } forms[] = {
-    {"gsm8k", ANSWER_NUMBER}, {"tabmwp", ANSWER_NUMBER}, {"objectcounting", ANSWER_NUMBER}, {"aqua", ANSWER_LETTER}, {"csqa", ANSWER_LETTER}, {"commonsenseqa", ANSWER_LETTER},
+    {"gsm8k", ANSWER_NUMBER}, {"objectcounting", ANSWER_NUMBER}, {"aqua", ANSWER_LETTER}, {"csqa", ANSWER_LETTER}, {"commonsenseqa", ANSWER_LETTER},
     {"penguins", ANSWER_LETTER}, {"penguinsinatable", ANSWER_LETTER}, {"coloredobject", ANSWER_LETTER}, {"coloredobjects", ANSWER_LETTER},
     {"reasoningaboutcoloredobjects", ANSWER_LETTER}, {"date", ANSWER_LETTER}, {"dateunderstanding", ANSWER_LETTER}, {"strategyqa", ANSWER_YES_NO},
+    {"tabmwp", ANSWER_MIXED}, {"hotpotqa", ANSWER_TEXT}, {"ambignq", ANSWER_TEXT}, {"repeatcopy", ANSWER_COPY}, {"math", ANSWER_LATEX},
 };
 
 static bool is_named(const char *set, const char *name)
@@ -62,8 +50,7 @@ struct value { const char *begin, *end; double value; };
 
 static bool is_separator(const char *at) { return *at == ',' && is_digit(at[1]) && is_digit(at[2]) && is_digit(at[3]) && !is_digit(at[4]); }
 
-/* Digits with thousands separators and decimals; returns where they end. */
-static const char *take_digits(const char *at, double *value)
+const char *take_digits(const char *at, double *value)
 {
     char digits[64];
     size_t n = 0;
@@ -78,6 +65,8 @@ static const char *take_digits(const char *at, double *value)
     *value = strtod(digits, NULL);
     return at;
 }
+
+bool same_number(double a, double b) { return fabs(a - b) <= 1e-4 * fmax(fabs(a), fabs(b)); }
 
 /* A sign (- or U+2212) stands directly before the digits, or before their $, and not behind a value ("7-3"). */
 static bool is_negative(const char *start, const char *at)
@@ -125,16 +114,27 @@ static bool is_english(const char *start, const char *at)
     return *at == 'I' || (*at == 'A' && at[1] == ' ' && is_letter(at[2]) && !is_upper(at[2]) && opens_sentence(start, at));
 }
 
-/* A capital by itself that is no word of English, or any in parentheses. */
-static bool next_letter(const char *start, const char *at, struct value *out)
+/* In parentheses or brackets that are no part of a word; or where the search begins, when nothing of a sentence follows. */
+static bool is_small_choice(const char *start, const char *from, const char *at)
 {
-    for (; *at; at++) {
-        if (!is_upper(*at) || is_word(at[1]) || at[1] == '\'' || (at > start && (is_word(at[-1]) || at[-1] == '\'')))
+    bool opened = at > start && (at[-1] == '(' || at[-1] == '[') && !(at - start >= 2 && is_word(at[-2]));
+    if (opened && (at[1] == ')' || at[1] == ']'))
+        return true;
+    while (from < at && !is_word(*from))
+        from++;
+    return from == at && (!at[1] || (strchr(".,:;)*\n", at[1]) && !is_word(at[2])));
+}
+
+/* A capital by itself that is no word of English, or any in parentheses; or a small letter that is a choice. */
+static bool next_letter(const char *start, const char *from, struct value *out)
+{
+    for (const char *at = from; *at; at++) {
+        if (!is_letter(*at) || is_word(at[1]) || at[1] == '\'' || (at > start && (is_word(at[-1]) || at[-1] == '\'')))
             continue;
         bool enclosed = at > start && at[-1] == '(' && at[1] == ')';
-        if (!enclosed && is_english(start, at))
+        if (is_upper(*at) ? !enclosed && is_english(start, at) : !is_small_choice(start, from, at))
             continue;
-        *out = (struct value){at, at + 1, *at};
+        *out = (struct value){at, at + 1, lower(*at) - 'a' + 'A'};
         return true;
     }
     return false;
@@ -160,9 +160,8 @@ static bool next_value(enum answer_form form, const char *start, const char *at,
     case ANSWER_NUMBER: return next_number(start, at, out);
     case ANSWER_LETTER: return next_letter(start, at, out);
     case ANSWER_YES_NO: return next_yes_no(start, at, out);
-    case ANSWER_NONE: break;
+    default: return false;      /* no value */
     }
-    return false;
 }
 
 /* ---- which of them counts -------------------------------------------------------------------------------------------------------------------- */
@@ -170,12 +169,14 @@ static bool next_value(enum answer_form form, const char *start, const char *at,
 /* Behind the last phrase that announces an answer, or NULL. */
 static const char *announced(const char *text)
 {
-    static const char *const phrase[] = {"answer is", "####", "\\boxed{"};
+    static const char *const phrase[] = {"####", "\\boxed{"};
     const char *found = NULL;
-    for (; *text; text++)
+    for (; *text; text++) {
+        size_t n = announces(text);
         for (size_t i = 0; i < sizeof phrase / sizeof *phrase; i++)
-            if (begins(text, phrase[i]))
-                found = text + strlen(phrase[i]);
+            n += begins(text, phrase[i]) ? strlen(phrase[i]) : 0;
+        found = n ? text + n : found;
+    }
     return found;
 }
 
@@ -213,8 +214,52 @@ bool criticbench_reference(enum answer_form form, const char *text, double *valu
     return !*v.end;
 }
 
-bool criticbench_compares(const char *set, const char *reference)
+/* ---- comparison ------------------------------------------------------------------------------------------------------------------------------ */
+
+static enum answer_form form_of(enum answer_form form, const char *reference)
 {
     double value;
-    return reference && criticbench_reference(criticbench_form(set), reference, &value);
+    if (form != ANSWER_MIXED)
+        return form;
+    if (criticbench_reference(ANSWER_LETTER, reference, &value))
+        return ANSWER_LETTER;
+    return criticbench_reference(ANSWER_NUMBER, reference, &value) ? ANSWER_NUMBER : ANSWER_TEXT;
+}
+
+bool criticbench_comparable(enum answer_form form, const char *reference)
+{
+    double value;
+    switch (form_of(form, reference)) {
+    case ANSWER_TEXT: return criticbench_text_comparable(reference);
+    case ANSWER_COPY: return criticbench_copy_comparable(reference);
+    case ANSWER_LATEX: return criticbench_latex_comparable(reference);
+    default: return criticbench_reference(form_of(form, reference), reference, &value);
+    }
+}
+
+static bool same_value(enum answer_form form, const char *reference, const char *reply)
+{
+    double right, given;
+    return criticbench_reference(form, reference, &right) && criticbench_answer(form, reply, &given) && same_number(right, given);
+}
+
+bool criticbench_same(enum answer_form form, const char *reference, const char *reply)
+{
+    if (!criticbench_comparable(form, reference))
+        return false;
+    switch (form_of(form, reference)) {
+    case ANSWER_TEXT: return criticbench_text_same(reference, reply);
+    case ANSWER_COPY: return criticbench_copy_same(reference, reply);
+    case ANSWER_LATEX: return criticbench_latex_same(reference, reply);
+    default: return same_value(form_of(form, reference), reference, reply);
+    }
+}
+
+bool criticbench_compares(const char *set, const json_t *answers)
+{
+    enum answer_form form = criticbench_form(set);
+    for (size_t i = 0; i < json_array_size(answers); i++)
+        if (criticbench_comparable(form, json_string_value(json_array_get(answers, i))))
+            return true;
+    return false;
 }

@@ -30,8 +30,8 @@ struct evaluation_labels { const char *model, *model_type, *chat_template; };
 int evaluation_run(const struct evaluation *e, struct evaluation_result *out);
 void evaluation_free(struct evaluation_result *result);
 
-/* table.txt, table.json and items.jsonl into the folder, which is made; each takes the place of an earlier one at once. A line of items.jsonl is {"id", "group", "scores",
- * "outcome"}, RM-Bench also "wins" [3][3], CriticBench {"id", "group", "verdict", "answer", "outcome", "corrected"}: scores_read takes it back. RewardBench also:
+/* table.txt, items.jsonl and, last of all files, table.json into the folder, which is made; each takes the place of an earlier one at once. A line of items.jsonl is {"id", "group",
+ * "scores", "outcome"}, RM-Bench also "wins" [3][3], CriticBench {"id", "group", "verdict", "answer", "outcome", "corrected"}: scores_read takes it back. RewardBench also:
  *   eval-set.json          one object of subset: accuracy and model, model_type, chat_template, as its script writes eval-set/MODEL.json
  *   eval-set-scores.json   columns id, subset, text_chosen, text_rejected, results, scores_chosen, scores_rejected and the same three names, as eval-set-scores/MODEL.json;
  *                          the texts are the responses alone, not rendered with a chat template; a missing score is null */

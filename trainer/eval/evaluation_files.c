@@ -89,11 +89,13 @@ static int write_items(const struct evaluation *e, const double *outcome, const 
     return status;
 }
 
+/* table.json says that all is there: it comes last. */
 int evaluation_write(const struct evaluation *e, const struct evaluation_result *r, const struct evaluation_labels *labels, const char *folder)
 {
     TRY(dir_make(folder));
     TRY(write_table_text(&r->table, folder));
-    TRY(write_table_json(e, r, labels, folder));
     TRY(write_items(e, r->outcome, folder));
-    return e->benchmark->rules->write ? e->benchmark->rules->write(e, r, labels, folder) : OK;
+    if (e->benchmark->rules->write)
+        TRY(e->benchmark->rules->write(e, r, labels, folder));
+    return write_table_json(e, r, labels, folder);
 }

@@ -85,7 +85,7 @@ int heldout_evaluate(struct trainer *t, const struct heldout *h, bool with_rewar
     struct loss_sums sums;
     size_t n = 2 * (size_t)h->view->n_pairs;
     struct tally tally = {.n = h->view->n_pairs, .sum = calloc(n + 1, sizeof(double)), .count = calloc(n + 1, sizeof(double))};
-    watchdog_phase("evaluation");
+    watchdog_phase("evaluation", WATCHDOG_COMPUTE);
     *out = (struct heldout_result){NAN, NAN, NAN, h->view->n_pairs};
     CHECK_DONE(tally.sum && tally.count, "out of memory for an evaluation of %lld pairs", (long long)tally.n);
     TRY_DONE(heads_reset(t->heads));

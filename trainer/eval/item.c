@@ -17,20 +17,23 @@ static int keep(json_t *pool, const char *text, const char **out)
     return OK;
 }
 
+const char *item_number(const json_t *number, char text[ITEM_NUMBER])
+{
+    if (json_is_integer(number))
+        snprintf(text, ITEM_NUMBER, "%lld", (long long)json_integer_value(number));
+    else
+        snprintf(text, ITEM_NUMBER, "%.15g", json_real_value(number));
+    return text;
+}
+
 int item_text(json_t *pool, json_t *object, const char *key, const char *where, const char **out)
 {
-    char text[48];
+    char text[ITEM_NUMBER];
     json_t *value = json_object_get(object, key);
     *out = NULL;
     if (!value || json_is_null(value))
         return OK;
-    if (json_is_integer(value))
-        snprintf(text, sizeof text, "%lld", (long long)json_integer_value(value));
-    else if (json_is_real(value))
-        snprintf(text, sizeof text, "%.15g", json_real_value(value));
-    else
-        return json_get_text(object, key, where, out);
-    return keep(pool, text, out);
+    return json_is_number(value) ? keep(pool, item_number(value, text), out) : json_get_text(object, key, where, out);
 }
 
 int item_id(struct benchmark *b, json_t *object, const char *key, const char *where, struct benchmark_item *item)

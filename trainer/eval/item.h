@@ -11,6 +11,9 @@ int item_response(struct benchmark *b, json_t *object, const char *key, const ch
 int item_responses(struct benchmark *b, json_t *object, const char *key, const char *where, int min, int max, struct benchmark_item *item, int *n);
 /* item->group_index of item->group among the names. */
 int item_find_group(const char *key, const char *const *name, int n, const char *where, struct benchmark_item *item);
+/* A number as text: whole, or in 15 digits at most. Returns text. */
+enum { ITEM_NUMBER = 48 };
+const char *item_number(const json_t *number, char text[ITEM_NUMBER]);
 /* Text or a whole or decimal number under key as text; *out is NULL where there is none. */
 int item_text(json_t *pool, json_t *object, const char *key, const char *where, const char **out);
 

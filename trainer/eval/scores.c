@@ -2,7 +2,6 @@
 #include "trainer/eval/scores.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,18 +103,12 @@ static int read_object(struct reading *r, json_t *object, int64_t number)
 
 static int read_lines(struct reading *r, struct lines *lines)
 {
-    const char *line;
-    size_t n_bytes;
-    int64_t number;
     for (;;) {
         json_t *object;
-        TRY(lines_next(lines, &line, &n_bytes, &number));
-        if (!line)
+        int64_t number;
+        TRY(json_next_line(lines, r->where, sizeof r->where, &number, &object));
+        if (!object)
             return OK;
-        if (strspn(line, " \t\r") == n_bytes)
-            continue;
-        snprintf(r->where, sizeof r->where, "%s, line %lld", r->path, (long long)number);
-        TRY(json_parse(line, n_bytes, r->where, &object));
         CHECK(json_array_append_new(r->out->pool, object) == 0, "out of memory for %s", r->where);
         TRY(read_object(r, object, number));
     }

@@ -149,24 +149,48 @@ void generator_destroy(struct generator **out)
 
 /* ---- calls ----------------------------------------------------------------------------------------------------------------------------------- */
 
-int64_t generator_room(const struct generator *g, int64_t n_path, const struct generator_rule *rule)
+/* The rule with its text shortened to what the context leaves; max_new <= 0 where that is none (below 0 where no text is wanted). */
+static struct generator_rule shortened(const struct generator *g, int64_t n_path, const struct generator_rule *rule)
 {
-    return g->model->max_position - n_path - (sequence_most_tokens(rule) - rule->max_new);
+    struct generator_rule out = *rule;
+    int64_t room = g->model->max_position - n_path - (sequence_most_tokens(rule) - rule->max_new);
+    out.max_new = rule->max_new < room ? rule->max_new : room;
+    return out;
 }
 
-static int32_t pages_of_path(const struct generator_call *call)
+static int64_t tokens_of(const struct tokens *node, int n_nodes)
 {
-    int32_t pages = 0;
-    for (int i = 0; i < call->n_nodes; i++)
-        pages += kv_pages(call->node[i].n);
+    int64_t n = 0;
+    for (int i = 0; i < n_nodes; i++)
+        n += node[i].n;
+    return n;
+}
+
+static int64_t pages_of(const struct tokens *node, int n_nodes, const struct generator_rule *rule)
+{
+    int64_t pages = kv_pages(sequence_most_tokens(rule));
+    for (int i = 0; i < n_nodes; i++)
+        pages += kv_pages(node[i].n);
     return pages;
+}
+
+int64_t generator_cache_room(const struct generator *g, const struct tokens *node, int n_nodes, const struct generator_rule *rule)
+{
+    return (g->cache->n_pages - pages_of(node, n_nodes, rule)) * ATTENTION_PAGE;
+}
+
+enum generator_fit generator_fits(const struct generator *g, const struct tokens *node, int n_nodes, const struct generator_rule *rule)
+{
+    struct generator_rule shorter = shortened(g, tokens_of(node, n_nodes), rule);
+    if (shorter.max_new < (rule->max_new > 0))
+        return GENERATOR_NO_CONTEXT;
+    return generator_cache_room(g, node, n_nodes, &shorter) >= 0 ? GENERATOR_FITS : GENERATOR_NO_CACHE;
 }
 
 static int copy_tokens(struct waiting_call *c)
 {
     int64_t at = 0;
-    for (int i = 0; i < c->call.n_nodes; i++)
-        c->n_path += c->call.node[i].n;
+    c->n_path = tokens_of(c->call.node, c->call.n_nodes);
     c->token = malloc((size_t)c->n_path * sizeof *c->token);
     CHECK(c->token, "out of memory for a path of %lld tokens", (long long)c->n_path);
     for (int i = 0; i < c->call.n_nodes; i++) {
@@ -180,16 +204,21 @@ static int copy_tokens(struct waiting_call *c)
     return OK;
 }
 
+/* One path's misfortune, unless no path at all could have such a text: then it is the option's. */
+static int refuse_for_cache(const struct generator *g, const struct waiting_call *c, const struct generator_rule *rule)
+{
+    int64_t pages = pages_of(c->call.node, c->call.n_nodes, rule);
+    bool none = pages_of(NULL, 0, rule) + 1 > g->cache->n_pages;
+    return fail_at(__FILE__, __LINE__, none ? USAGE : FAILED, "generate.kv_memory_mb is too small for a path of %lld tokens and a text of %lld: it holds %lld tokens, and %lld are needed",
+                   (long long)c->n_path, (long long)rule->max_new, (long long)g->cache->n_pages * ATTENTION_PAGE, (long long)pages * ATTENTION_PAGE);
+}
+
 static int check_room(const struct generator *g, struct waiting_call *c)
 {
-    struct generator_rule *rule = &c->call.rule;
-    int64_t room = generator_room(g, c->n_path, rule);
-    CHECK(room >= (rule->max_new > 0), "a path of %lld tokens leaves no room for a text: the model reads %lld positions", (long long)c->n_path, (long long)g->model->max_position);
-    rule->max_new = rule->max_new < room ? rule->max_new : room;
-    int32_t pages = pages_of_path(&c->call) + kv_pages(sequence_most_tokens(rule));
-    CHECK_USAGE(pages <= g->cache->n_pages, "generate.kv_memory_mb is too small for a path of %lld tokens and a text of %lld: it holds %lld tokens, and %lld are needed",
-                (long long)c->n_path, (long long)rule->max_new, (long long)g->cache->n_pages * ATTENTION_PAGE, (long long)pages * ATTENTION_PAGE);
-    return OK;
+    enum generator_fit fit = generator_fits(g, c->call.node, c->call.n_nodes, &c->call.rule);
+    CHECK(fit != GENERATOR_NO_CONTEXT, "a path of %lld tokens leaves no room for a text: the model reads %lld positions", (long long)c->n_path, (long long)g->model->max_position);
+    c->call.rule = shortened(g, c->n_path, &c->call.rule);
+    return fit == GENERATOR_NO_CACHE ? refuse_for_cache(g, c, &c->call.rule) : OK;
 }
 
 int generator_submit(struct generator *g, const struct generator_call *call)
@@ -235,7 +264,7 @@ static int begin(struct generator *g, struct waiting_call *c, int32_t n_promised
     TRY(prefix_hold(&g->prefixes, c->call.node, c->call.n_nodes, &r->leaf));
     r->page = calloc((size_t)n_promised + 1, sizeof *r->page);
     CHECK(r->page, "out of memory for a sequence");
-    return sequence_begin(&c->call.rule, g->tokenizer, &random, g->options.reward_token, g->options.end_of_turn, &r->sequence);
+    return sequence_begin(&c->call.rule, &g->options, g->tokenizer, &random, &r->sequence);
 }
 
 /* The first call's next sample, when there is room for it in the pass and in the cache. */

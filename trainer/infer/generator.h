@@ -13,6 +13,7 @@
 
 #include "base/philox.h"
 #include "dataset/candidates.h"
+#include "dataset/end_tokens.h"
 #include "dataset/tokenizer.h"
 #include "trainer/infer/prefix.h"
 
@@ -27,7 +28,7 @@ struct generator_rule {
     int32_t top_k;
     int64_t max_new;                    /* tokens of a text, end of turn included; 0: no text, the reward is read under the path, which ends with its end of turn */
     const char *stop;                   /* texts that end it and are cut off, parted by |; "": none */
-    bool ignore_end;                    /* the end of turn is a token like others (benchmarks) */
+    bool ignore_end;                    /* the end of turn and the other ends are tokens like others (benchmarks) */
     const struct forced_line *forced;   /* follows a text that does not satisfy `satisfied`; NULL: none */
     bool (*satisfied)(const char *text, size_t n_bytes);
     bool read_reward;                   /* appends the end of turn where it is missing, and the reward token, and reads the reward there */
@@ -59,6 +60,7 @@ struct generator_options {
     int64_t max_rows;                   /* rows of a pass, and so the most sequences at once */
     size_t kv_bytes;                    /* of the cache on this rank */
     int64_t reward_token, end_of_turn;
+    const struct end_tokens *ends;      /* at which a text ends as at the end of turn; NULL: none. Must outlive the generator */
 };
 
 /* Since the start, on this rank's tensor group; `running` are the sequences at work now. */
@@ -70,9 +72,12 @@ int generator_create(const struct generator_options *options, const struct model
                      struct generator **out);
 void generator_destroy(struct generator **generator);
 
-/* Tokens that are left for a text under a path of n_path tokens: the context less what must follow. <= 0: none (below 0 where there is no text). */
-int64_t generator_room(const struct generator *generator, int64_t n_path, const struct generator_rule *rule);
-/* FAILED when the path leaves no room, or the cache could never hold one sample. max_new is lowered to what the context leaves. */
+/* Could a sample by the rule ever run under the path? NO_CONTEXT: the model's positions leave no room for it. NO_CACHE: the cache, were it empty, could not hold it. */
+enum generator_fit { GENERATOR_FITS, GENERATOR_NO_CONTEXT, GENERATOR_NO_CACHE };
+enum generator_fit generator_fits(const struct generator *generator, const struct tokens *node, int n_nodes, const struct generator_rule *rule);
+/* Most tokens of one more node that an empty cache could hold beside these and a text at its longest; below 0: it holds not even these. */
+int64_t generator_cache_room(const struct generator *generator, const struct tokens *node, int n_nodes, const struct generator_rule *rule);
+/* FAILED when the call does not fit; USAGE when the cache holds no text by the rule under any path. max_new is lowered to what the context leaves. */
 int generator_submit(struct generator *generator, const struct generator_call *call);
 /* True while nothing waits for its turn: more calls would begin at once. */
 bool generator_wants(const struct generator *generator);

@@ -38,7 +38,7 @@ static int open_parts(const struct config *config, const struct infer_source *so
     struct backbone_options backbone = backbone_options(config, &i->model, tensor);
     TRY(backbone_create(&i->model, i->store, &backbone, &i->backbone));
     struct generator_options options = {.seed = (uint64_t)config->run.seed, .max_rows = backbone.max_rows, .kv_bytes = (size_t)config->generate.kv_memory_mb << 20,
-                                        .reward_token = source->reward_token, .end_of_turn = source->end_of_turn};
+                                        .reward_token = source->reward_token, .end_of_turn = source->end_of_turn, .ends = source->ends};
     return generator_create(&options, &i->model, i->store, i->backbone, source->tokenizer, &i->generator);
 }
 

@@ -9,6 +9,7 @@ struct infer_source {
     const char *model;          /* folder of config.json and, without a checkpoint, the weights */
     const char *checkpoint;     /* a checkpoint's folder; NULL: the weights of `model` */
     int64_t reward_token, end_of_turn;
+    const struct end_tokens *ends;      /* as generator_options has them */
     const struct tokenizer *tokenizer;
 };
 
@@ -25,7 +26,7 @@ struct infer {
 struct infer_bytes { size_t weights, kv_cache, activations; int64_t kv_tokens; };
 void infer_count(const struct config *config, const struct model_config *model, const struct param_table *table, int tensor_size, struct infer_bytes *out);
 
-/* mesh and device must outlive it, and so must the source's tokenizer. *out stays where it is until closed: its parts point to each other. Collective over the world. */
+/* mesh and device must outlive it, and so must the source's tokenizer and ends. *out stays where it is until closed: its parts point to each other. Collective over the world. */
 int infer_open(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *out);
 void infer_close(struct infer *infer);
 

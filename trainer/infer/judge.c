@@ -77,7 +77,8 @@ int64_t judging_sum(const struct judging *j, int32_t *n_scored)
 
 bool judge_has_room(const struct judge *j, struct tokens prompt, struct tokens response)
 {
-    return generator_room(j->generator, (int64_t)prompt.n + response.n + j->instruction.n, &j->rule) > 0;
+    const struct tokens node[] = {prompt, response, {j->instruction.token, j->instruction.n}};
+    return generator_fits(j->generator, node, 3, &j->rule) == GENERATOR_FITS;
 }
 
 int judge_ask(const struct judge *judge, struct tokens prompt, struct tokens response, int (*done)(void *owner, struct judging *judging), void *owner, struct judging *out)

@@ -29,7 +29,7 @@ struct judging {
     void *owner;
 };
 
-/* Does the context leave room for a critique? prompt and response are nodes without any instruction. */
+/* Do context and cache leave room for a critique? prompt and response are nodes without any instruction. */
 bool judge_has_room(const struct judge *judge, struct tokens prompt, struct tokens response);
 /* Submits the call; the nodes are copied. done is called when all candidates are there. Free out also after a failure. */
 int judge_ask(const struct judge *judge, struct tokens prompt, struct tokens response, int (*done)(void *owner, struct judging *judging), void *owner, struct judging *out);

@@ -178,10 +178,13 @@ static int ask(struct refining *r, int side, int32_t index, const struct token_l
     return generator_submit(r->refiner->generator, &call);
 }
 
-/* Tokens that instruction and answer may take behind prompt and response. */
+/* Most tokens of an instruction behind prompt and response: what context and cache leave beside the answer. */
 static int64_t room_for_call(const struct refining *r, int side)
 {
-    return r->refiner->max_position - r->from.prompt.n - r->from.response[side].n - config_of(r)->data.max_critique_tokens;
+    const struct tokens above[] = {r->from.prompt, r->from.response[side]};
+    struct generator_rule rule = rule_of(r);
+    int64_t context = r->refiner->max_position - above[0].n - above[1].n - rule.max_new, cache = generator_cache_room(r->refiner->generator, above, 2, &rule);
+    return context < cache ? context : cache;
 }
 
 /* A critique whose grading has no room stays without a quality. */

@@ -58,7 +58,7 @@ static int ask(struct reply *r, const struct token_list *instruction, const stru
 {
     struct generator_call call = {.n_nodes = 3, .node = {{r->prompt.token, r->prompt.n}, {r->response.token, r->response.n}, {instruction->token, instruction->n}}, .n_samples = 1, .rule = *rule,
                                   .done = done, .owner = r};
-    *asked = generator_room(r->replier->generator, (int64_t)r->prompt.n + r->response.n + instruction->n, rule) > 0;
+    *asked = generator_fits(r->replier->generator, call.node, call.n_nodes, rule) == GENERATOR_FITS;
     return *asked ? generator_submit(r->replier->generator, &call) : OK;
 }
 

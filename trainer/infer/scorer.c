@@ -82,7 +82,9 @@ static int submit(struct scorer *scorer, struct scored *s, const struct token_li
 {
     struct generator_call call = {.n_nodes = 2, .node = {{prompt->token, prompt->n}, {response->token, response->n}}, .n_samples = s->n, .rule = scorer->rule, .done = take, .owner = s};
     s->n_path = prompt->n + response->n;
-    s->no_room = generator_room(scorer->generator, s->n_path, &scorer->rule) < (scorer->reads_critique ? 1 : 0);
+    enum generator_fit fit = generator_fits(scorer->generator, call.node, call.n_nodes, &scorer->rule);
+    s->no_room = fit != GENERATOR_FITS;
+    s->no_cache = fit == GENERATOR_NO_CACHE;
     if (s->no_room) {
         s->n = 0;
         return s->done(s->owner, s);

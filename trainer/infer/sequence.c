@@ -26,16 +26,17 @@ static void append(struct sequence *s, uint32_t token)
     s->token[s->n++] = token;
 }
 
-int sequence_begin(const struct generator_rule *rule, const struct tokenizer *tokenizer, const struct philox *random, int64_t reward_token, int64_t end_of_turn, struct sequence *s)
+int sequence_begin(const struct generator_rule *rule, const struct generator_options *options, const struct tokenizer *tokenizer, const struct philox *random, struct sequence *s)
 {
-    *s = (struct sequence){.rule = rule, .tokenizer = tokenizer, .random = *random, .reward_token = reward_token, .end_of_turn = end_of_turn, .reward = NAN};
+    *s = (struct sequence){.rule = rule, .tokenizer = tokenizer, .random = *random, .reward_token = options->reward_token, .end_of_turn = options->end_of_turn,
+                           .ends = options->ends, .reward = NAN};
     s->max_tokens = (int32_t)sequence_most_tokens(rule);
     s->token = malloc((size_t)s->max_tokens * sizeof *s->token);
     CHECK(s->token, "out of memory for a text of %d tokens", s->max_tokens);
     if (rule->max_new > 0)
         return OK;
     s->phase = SEQUENCE_REWARD;
-    append(s, (uint32_t)reward_token);
+    append(s, (uint32_t)s->reward_token);
     return OK;
 }
 
@@ -163,10 +164,12 @@ static int after_text(struct sequence *s, enum finish finish)
     return OK;
 }
 
+static bool is_end(const struct sequence *s, uint32_t token) { return token == (uint32_t)s->end_of_turn || (s->ends && end_tokens_have(s->ends, token)); }
+
 static int take_text(struct sequence *s, uint32_t token)
 {
     bool stopped;
-    if (token == (uint32_t)s->end_of_turn && !s->rule->ignore_end)
+    if (!s->rule->ignore_end && is_end(s, token))
         return after_text(s, FINISH_STOP);
     append(s, token);
     TRY(cut_stop(s, &stopped));

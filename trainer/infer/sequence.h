@@ -1,6 +1,6 @@
 /* sequence: one sample at work. Its tokens are fed to the backbone, row by row; what follows the last of them depends on its phase:
  *
- *   TEXT      a token is drawn: the text goes on, or ends (end of turn, stop text, limit)
+ *   TEXT      a token is drawn: the text goes on, or ends (end of turn or another end, stop text, limit)
  *   FORCED    a token of the forced line's end is drawn among the few that may follow
  *   REWARD    the reward is read
  *   ENDED     nothing: the sample is complete
@@ -19,6 +19,7 @@ struct sequence {
     const struct tokenizer *tokenizer;
     struct philox random;
     int64_t reward_token, end_of_turn;
+    const struct end_tokens *ends;      /* NULL: the end of turn alone */
     enum sequence_phase phase;
     uint32_t *token;                    /* [max_tokens] text, forced line, end of turn, reward token */
     int32_t n, n_fed, max_tokens;       /* tokens known; tokens whose keys are in the cache */
@@ -32,7 +33,7 @@ struct sequence {
 
 /* Tokens that a sequence of this rule may come to have. */
 int64_t sequence_most_tokens(const struct generator_rule *rule);
-int sequence_begin(const struct generator_rule *rule, const struct tokenizer *tokenizer, const struct philox *random, int64_t reward_token, int64_t end_of_turn, struct sequence *out);
+int sequence_begin(const struct generator_rule *rule, const struct generator_options *options, const struct tokenizer *tokenizer, const struct philox *random, struct sequence *out);
 void sequence_end(struct sequence *sequence);
 
 /* True when all its tokens are fed and one must be drawn; the rule for it. allowed receives what may be drawn (room for GENERATOR_MAX_FORCED + 1), *n_allowed how many. */
