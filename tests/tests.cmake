@@ -41,13 +41,6 @@ foreach(label unit mpi golden)
   endforeach()
 endforeach()
 
-# It opens the CUDA backend's module, which takes base/ from the program.
-set_target_properties(test_cuda_module PROPERTIES ENABLE_EXPORTS ON)
-target_compile_definitions(test_cuda_module PRIVATE TEST_BUILD_DIR="${CMAKE_BINARY_DIR}")
-if(TARGET critic-rm-cuda)
-  add_dependencies(test_cuda_module critic-rm-cuda)
-endif()
-
 include(tests/emulate/emulate.cmake)
 
 # Fuzzers (cmake --preset fuzz): label fuzz, CRITIC_RM_FUZZ_SECONDS each (300), from tests/fuzz/seeds/NAME; what they find more is kept in the build folder's corpus.

@@ -10,6 +10,7 @@
  *   gpu_barrier()                                               all threads of the block come here before any goes on
  *   gpu_shuffle, gpu_shuffle_xor, gpu_ballot, gpu_warp_barrier  all 32 lanes of a warp take part
  *   gpu_load16, gpu_store16                                     16 bytes at once, on 16 bytes
+ *   GPU_REGISTERS(type, name, [n])                              an array of this thread's, not initialised, where a compiler cannot see that it is filled before it is read
  *   GPU_UNROLL                                                  before a loop whose arrays are to be registers
  * No kernel uses atomics: sums have one fixed order.
  */
@@ -36,6 +37,7 @@ struct alignas(16) gpu_16 { uint32_t word[4]; };
     extern "C" __global__ void __launch_bounds__(max_threads) name##_entry(const __grid_constant__ type a)
 
 #define GPU_SHARED(type, name, dims) __shared__ type name dims
+#define GPU_REGISTERS(type, name, dims) type name dims
 #define GPU_UNROLL _Pragma("unroll")
 
 GPU_DEVICE int gpu_thread(void) { return (int)threadIdx.x; }

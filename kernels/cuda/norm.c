@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/cuda.h"
 
-enum { MAX_BLOCKS = 8192, WARPS = 8, LEAST_ROWS = 16, MOST_PARTS = 512 };
+enum { MAX_BLOCKS = 8192, LEAST_ROWS = 16, MOST_PARTS = 512 };
 
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t parts_of(int64_t rows, int64_t each) { return (rows + each - 1) / each; }
@@ -23,7 +23,7 @@ static int shape_of(int64_t cols, enum dtype dtype, struct shape *out)
     CHECK(n <= most, "a norm over %lld columns: the CUDA backend goes up to %lld", (long long)cols, (long long)(most * 16 / (int64_t)dtype_bytes(dtype)));
     bool per_warp = n <= 32;
     int64_t warps = (n + 2 * 32 - 1) / (2 * 32);
-    *out = (struct shape){per_warp, (int)(per_warp ? WARPS * 32 : least(warps * 32, NORM_THREADS)), per_warp ? WARPS : 1};
+    *out = (struct shape){per_warp, (int)(per_warp ? WARP_NORM_THREADS : least(warps * 32, NORM_THREADS)), per_warp ? WARP_NORM_THREADS / 32 : 1};
     return OK;
 }
 

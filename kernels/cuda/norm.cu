@@ -1,4 +1,4 @@
-/* norm: RMSNorm forward and backward, sums over rows. A row is read once and kept in registers. */
+/* norm: RMSNorm forward and backward, sums over rows. A row is read once and kept in registers; the weights, which all rows share, come from the cache. */
 #include "kernels/cuda/norm.h"
 
 #include "kernels/cuda/elems.h"
@@ -15,6 +15,8 @@ template <bool PER_WARP> GPU_DEVICE struct team team_of(void)
 
 template <bool PER_WARP> GPU_DEVICE float team_sum(float x, float *partial) { return PER_WARP ? warp_sum(x) : block_sum(x, partial); }
 
+template <bool PER_WARP> struct chunks_of_thread { static const int N = PER_WARP ? 1 : NORM_CHUNKS; };
+
 /* Column of a thread's chunk k, and how much of the chunk is in the row. */
 template <class T> GPU_DEVICE int64_t column(const struct team &team, int k) { return ((int64_t)k * team.n_threads + team.thread) * chunk_of<T>::N; }
 template <class T> GPU_DEVICE int in_row(int64_t c, int64_t cols) { return c >= cols ? 0 : (int)least(chunk_of<T>::N, cols - c); }
@@ -25,12 +27,12 @@ template <class T> GPU_DEVICE bool norm_aligned(const struct rmsnorm_args &a, co
 }
 
 /* s = x (+ add, stored): returns this thread's share of sum(s^2). */
-template <class T> GPU_DEVICE float load_row(const struct rmsnorm_args &a, const struct team &team, int64_t row, bool aligned, struct chunk<T> *s)
+template <class T, int CHUNKS> GPU_DEVICE float load_row(const struct rmsnorm_args &a, const struct team &team, int64_t row, bool aligned, struct chunk<T> *s)
 {
     const int N = chunk_of<T>::N;
     float squares = 0.0f;
     GPU_UNROLL
-    for (int k = 0; k < NORM_CHUNKS; k++) {
+    for (int k = 0; k < CHUNKS; k++) {
         int64_t c = column<T>(team, k), at = row * a.cols + c;
         int n = in_row<T>(c, a.cols);
         if (n == 0)
@@ -50,16 +52,16 @@ template <class T> GPU_DEVICE float load_row(const struct rmsnorm_args &a, const
 
 template <class T, bool PER_WARP> GPU_DEVICE void norm_forward(const struct rmsnorm_args &a, float *partial)
 {
-    const int N = chunk_of<T>::N;
+    const int N = chunk_of<T>::N, CHUNKS = chunks_of_thread<PER_WARP>::N;
     struct team team = team_of<PER_WARP>();
     bool aligned = norm_aligned<T>(a, a.x, a.y, a.add ? a.sum : a.y) && on_16(a.add);
     for (int64_t row = team.first; row < a.rows; row += team.step) {
-        struct chunk<T> s[NORM_CHUNKS];
-        float rstd = 1.0f / sqrtf(team_sum<PER_WARP>(load_row(a, team, row, aligned, s), partial) / (float)a.cols + a.eps);
+        GPU_REGISTERS(struct chunk<T>, s, [CHUNKS]);
+        float rstd = 1.0f / sqrtf(team_sum<PER_WARP>(load_row<T, CHUNKS>(a, team, row, aligned, s), partial) / (float)a.cols + a.eps);
         if (team.thread == 0)
             a.rstd[row] = rstd;
     GPU_UNROLL
-        for (int k = 0; k < NORM_CHUNKS; k++) {
+        for (int k = 0; k < CHUNKS; k++) {
             int64_t c = column<T>(team, k);
             int n = in_row<T>(c, a.cols);
             if (n == 0)
@@ -76,36 +78,38 @@ template <class T, bool PER_WARP> GPU_DEVICE void norm_forward(const struct rmsn
 template <class T, bool PER_WARP> GPU_DEVICE void row_backward(const struct norm_backward_args &b, const struct team &team, int64_t row, bool aligned, float *dweight, float *partial)
 {
     const struct rmsnorm_args &a = b.a;
-    const int N = chunk_of<T>::N;
-    struct chunk<T> s[NORM_CHUNKS], dy[NORM_CHUNKS], weight[NORM_CHUNKS];
+    const int N = chunk_of<T>::N, CHUNKS = chunks_of_thread<PER_WARP>::N;
+    GPU_REGISTERS(struct chunk<T>, s, [CHUNKS]);
+    GPU_REGISTERS(struct chunk<T>, dy, [CHUNKS]);
+    const int64_t cols = a.cols;
     float r = a.rstd[row], dot = 0.0f;
     GPU_UNROLL
-    for (int k = 0; k < NORM_CHUNKS; k++) {
+    for (int k = 0; k < CHUNKS; k++) {
         int64_t c = column<T>(team, k);
-        int n = in_row<T>(c, a.cols);
+        int n = in_row<T>(c, cols);
         if (n == 0)
             break;
-        s[k] = load_chunk((const T *)a.x + row * a.cols + c, n, aligned);
-        dy[k] = load_chunk((const T *)a.dy + row * a.cols + c, n, aligned);
-        weight[k] = load_chunk((const T *)a.weight + c, n, aligned);
+        s[k] = load_chunk((const T *)a.x + row * cols + c, n, aligned);
+        dy[k] = load_chunk((const T *)a.dy + row * cols + c, n, aligned);
+        struct chunk<T> weight = load_chunk((const T *)a.weight + c, n, aligned);
         for (int j = 0; j < N; j++) {
-            dot += to_float(s[k].x[j]) * to_float(weight[k].x[j]) * to_float(dy[k].x[j]);
+            dot += to_float(s[k].x[j]) * to_float(weight.x[j]) * to_float(dy[k].x[j]);
             dweight[k * N + j] += to_float(s[k].x[j]) * r * to_float(dy[k].x[j]);
         }
     }
-    float pull = team_sum<PER_WARP>(dot, partial) / (float)a.cols * r * r;
+    float pull = team_sum<PER_WARP>(dot, partial) / (float)cols * r * r;
     GPU_UNROLL
-    for (int k = 0; k < NORM_CHUNKS; k++) {
+    for (int k = 0; k < CHUNKS; k++) {
         int64_t c = column<T>(team, k);
-        int n = in_row<T>(c, a.cols);
+        int n = in_row<T>(c, cols);
         if (n == 0)
             break;
-        T *dx = (T *)a.dx + row * a.cols + c;
-        struct chunk<T> out = {};
+        T *dx = (T *)a.dx + row * cols + c;
+        struct chunk<T> weight = load_chunk((const T *)a.weight + c, n, aligned), out = {};
         if (a.accumulate)
             out = load_chunk(dx, n, aligned);
         for (int j = 0; j < N; j++)
-            from_float(&out.x[j], to_float(out.x[j]) + r * (to_float(weight[k].x[j]) * to_float(dy[k].x[j]) - to_float(s[k].x[j]) * pull));
+            from_float(&out.x[j], to_float(out.x[j]) + r * (to_float(weight.x[j]) * to_float(dy[k].x[j]) - to_float(s[k].x[j]) * pull));
         store_chunk(dx, out, n, aligned);
     }
 }
@@ -114,17 +118,17 @@ template <class T, bool PER_WARP> GPU_DEVICE void row_backward(const struct norm
 template <class T, bool PER_WARP> GPU_DEVICE void norm_backward(const struct norm_backward_args &b, float *partial)
 {
     const struct rmsnorm_args &a = b.a;
-    const int N = chunk_of<T>::N;
+    const int N = chunk_of<T>::N, CHUNKS = chunks_of_thread<PER_WARP>::N;
     struct team team = team_of<PER_WARP>();
     bool aligned = norm_aligned<T>(a, a.x, a.dy, a.dx), floats_aligned = a.cols % 4 == 0 && aligned;
-    float dweight[NORM_CHUNKS * N];
-    for (int i = 0; i < NORM_CHUNKS * N; i++)
+    float dweight[CHUNKS * N];
+    for (int i = 0; i < CHUNKS * N; i++)
         dweight[i] = 0.0f;
     int64_t first = team.first * b.rows_of_part;
     for (int64_t row = first; row < least(a.rows, first + b.rows_of_part); row++)
         row_backward<T, PER_WARP>(b, team, row, aligned, dweight, partial);
     GPU_UNROLL
-    for (int k = 0; k < NORM_CHUNKS; k++) {
+    for (int k = 0; k < CHUNKS; k++) {
         int64_t c = column<T>(team, k);
         int n = in_row<T>(c, a.cols);
         if (n > 0 && first < a.rows)
@@ -179,8 +183,8 @@ GPU_KERNEL(sum_parts, SUM_THREADS, struct sum_parts_args, a)
     a.sum[c] += sum;
 }
 
-GPU_KERNEL_BY_DTYPE(norm_forward_warp, NORM_THREADS, struct rmsnorm_args)
+GPU_KERNEL_BY_DTYPE(norm_forward_warp, WARP_NORM_THREADS, struct rmsnorm_args)
 GPU_KERNEL_BY_DTYPE(norm_forward_block, NORM_THREADS, struct rmsnorm_args)
-GPU_KERNEL_BY_DTYPE(norm_backward_warp, NORM_THREADS, struct norm_backward_args)
+GPU_KERNEL_BY_DTYPE(norm_backward_warp, WARP_NORM_THREADS, struct norm_backward_args)
 GPU_KERNEL_BY_DTYPE(norm_backward_block, NORM_THREADS, struct norm_backward_args)
 GPU_KERNEL_BY_DTYPE(sum_rows, SUM_THREADS, struct sum_rows_args)

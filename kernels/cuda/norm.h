@@ -5,8 +5,9 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/kernels.h"
 
-/* A row is worked on by a team: a warp, or a block of up to NORM_THREADS. A thread of it keeps up to NORM_CHUNKS chunks (16 bytes) of the row in registers. */
-enum { NORM_THREADS = 512, NORM_CHUNKS = 4, SUM_THREADS = 128 };
+/* A row is worked on by a team: a warp, or a block of up to NORM_THREADS. A thread of a block keeps up to NORM_CHUNKS chunks (16 bytes) of the row in
+ * registers, one of a warp only one; WARP_NORM_THREADS are the warps that lie in a block. */
+enum { NORM_THREADS = 512, NORM_CHUNKS = 4, WARP_NORM_THREADS = 256, SUM_THREADS = 128 };
 
 /* partial: [n_parts][cols] float32; block p of the backward sums dweight over rows [p * rows_of_part, (p + 1) * rows_of_part). */
 struct norm_backward_args { struct rmsnorm_args a; float *partial; int64_t rows_of_part; };

@@ -64,13 +64,13 @@ template <class T> GPU_DEVICE void scatter_add_rows(const struct rows_args &a)
 
 /* ---- embedding backward: row `token` of dtable belongs to the block of the first row t that has it, which adds the rows that have it in their order ----- */
 
-/* The rows of [first, first + threads) that have the token, in order; returns how many. All threads come here. */
+/* The rows of [first, first + threads) that have the token, in order; returns how many. All threads come here; the barriers also
+ * part it from the call before. */
 GPU_DEVICE int find_rows(const struct embedding_args &a, uint32_t token, int64_t first, int *found, int *n_of_warp)
 {
     int64_t t = first + gpu_thread();
     bool same = t < a.rows && a.token[t] == token;
     uint32_t votes = gpu_ballot(same);
-    gpu_barrier();                          /* the rows found before are done with */
     if (gpu_lane() == 0)
         n_of_warp[gpu_warp()] = gpu_popcount(votes);
     gpu_barrier();

@@ -46,13 +46,13 @@ GPU_DEVICE int64_t column_of(uint64_t key) { return (int64_t)(0xffffffffu - (uin
 
 GPU_DEVICE double mass_of(const struct row &row, float logit) { return exp(((double)logit - row.max) / (double)row.rule->temperature); }
 
+/* For one call. */
 GPU_DEVICE uint64_t block_greatest(uint64_t key, uint64_t *partial)
 {
     for (int mask = WARP / 2; mask > 0; mask /= 2) {
         uint64_t other = gpu_shuffle_xor(key, mask);
         key = other > key ? other : key;
     }
-    gpu_barrier();
     if (gpu_lane() == 0)
         partial[gpu_warp()] = key;
     gpu_barrier();
@@ -114,7 +114,8 @@ GPU_DEVICE double own_left(const struct row &row, uint64_t bound)
     return sum;
 }
 
-/* The first column left whose cumulative mass is above uniform * total, else the last one left: the thread that has it writes it. */
+/* The first column left whose cumulative mass is above uniform * total, else the last one left: the thread that has it writes it, behind
+ * the barrier over what stands there. */
 GPU_DEVICE void draw(const struct row &row, uint64_t bound, double *sum_of_thread)
 {
     double before = 0.0, total = 0.0, own = own_left(row, bound);
@@ -154,7 +155,6 @@ GPU_KERNEL(sample_row, SAMPLE_THREADS, struct sample_args, a)
     bool whole = key > 0 && isfinite(row.max);
     if (gpu_thread() == 0)
         a.token[row.number] = whole ? (uint32_t)best : SAMPLE_NONE;
-    gpu_barrier();                          /* `draw` writes the token again */
     if (whole && row.rule->temperature > 0.0f)
         draw(row, bound_of_filters(row), sum_of_thread);
 }

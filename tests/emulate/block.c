@@ -1,8 +1,9 @@
 /* block: the threads of a block as fibers on the stack of one host thread.
  *
  * A thread runs until it must meet others (the block at a barrier, its warp at an exchange) or ends; then one of those that may run is drawn. So two accesses
- * to the same place that no meeting orders come in either order, and a missing barrier gives other numbers under other seeds. Fibers live for ever and
- * serve one block after the other: their frames are left only by returning, as the sanitizers want it.
+ * to the same place that no meeting orders come in either order, and a missing barrier gives other numbers under other seeds. In some blocks threads are drawn
+ * alike; in the others a warp, once drawn, goes on for as long as it can, far ahead of those that stand where it was: as warps of a GPU may. Fibers live for ever
+ * and serve one block after the other: their frames are left only by returning, as the sanitizers want it.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -25,7 +26,7 @@ enum state { READY, AT_BARRIER, AT_EXCHANGE, ENDED };
 struct fiber { void *stack_pointer, *stack, *fake; enum state state; unsigned n_exchanges; };
 
 /* Two tables in turn: a lane may bring its next value while another still reads the last. */
-struct warp { int n_arrived, kind; size_t n_bytes; struct emulate_lane lane[2][EMULATE_LANES]; };
+struct warp { int ready[EMULATE_LANES], n_ready, n_arrived, kind; size_t n_bytes; struct emulate_lane lane[2][EMULATE_LANES]; };
 
 struct shared { const void *site; size_t n_bytes; void *memory; };
 
@@ -33,7 +34,8 @@ static struct {
     const struct emulate_launch *launch;
     struct fiber fiber[MAX_THREADS];
     struct warp warp[MAX_WARPS];
-    int ready[MAX_THREADS], n_ready, n_at_barrier, n_ended;
+    int n_ready, n_at_barrier, n_ended;
+    int ahead;                              /* the warp that goes on while it can, or -1 where all threads are alike */
     struct shared shared[MAX_SHARED];
     int n_shared;
     void *dynamic;
@@ -130,7 +132,29 @@ static void fiber_create(struct fiber *fiber)
 static void make_ready(int thread)
 {
     block.fiber[thread].state = READY;
-    block.ready[block.n_ready++] = thread;
+    struct warp *warp = &block.warp[thread / EMULATE_LANES];
+    warp->ready[warp->n_ready++] = thread;
+    block.n_ready++;
+}
+
+/* A thread that may run, taken out of its warp's. */
+static int draw_from(struct warp *warp, int drawn)
+{
+    int thread = warp->ready[drawn];
+    warp->ready[drawn] = warp->ready[--warp->n_ready];
+    block.n_ready--;
+    return thread;
+}
+
+static int draw_thread(void)
+{
+    if (block.ahead >= 0 && block.warp[block.ahead].n_ready > 0)
+        return draw_from(&block.warp[block.ahead], (int)emulate_random((uint64_t)block.warp[block.ahead].n_ready));
+    int drawn = (int)emulate_random((uint64_t)block.n_ready), w = 0;
+    for (; drawn >= block.warp[w].n_ready; w++)
+        drawn -= block.warp[w].n_ready;
+    block.ahead = block.ahead >= 0 ? w : -1;
+    return draw_from(&block.warp[w], drawn);
 }
 
 void emulate_barrier(void)
@@ -234,8 +258,9 @@ static void check_all_ended(void)
 static void run_block(void)
 {
     block.n_ready = block.n_at_barrier = block.n_ended = 0;
+    block.ahead = emulate_random(3) == 0 ? -1 : (int)emulate_random((uint64_t)(emulate_here.n_threads + EMULATE_LANES - 1) / EMULATE_LANES);
     for (int w = 0; w < MAX_WARPS; w++)
-        block.warp[w].n_arrived = 0;
+        block.warp[w].n_arrived = block.warp[w].n_ready = 0;
     for (int t = 0; t < emulate_here.n_threads; t++) {
         if (!block.fiber[t].stack)
             fiber_create(&block.fiber[t]);
@@ -244,10 +269,8 @@ static void run_block(void)
     }
     spoil_shared();
     while (block.n_ready > 0) {
-        int drawn = (int)emulate_random((uint64_t)block.n_ready), thread = block.ready[drawn];
-        block.ready[drawn] = block.ready[--block.n_ready];
-        emulate_here.thread = thread;
-        to_fiber(&block.fiber[thread]);
+        emulate_here.thread = draw_thread();
+        to_fiber(self());
     }
     check_all_ended();
 }

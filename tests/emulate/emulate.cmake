@@ -11,8 +11,6 @@ target_link_libraries(kernels_emulated PUBLIC kernels)
 # The same as a module, so that any program runs on it: CRITIC_RM_CUDA_MODULE names it.
 add_library(critic-rm-cuda-emulated MODULE $<TARGET_OBJECTS:cuda_emulated>)
 set_target_properties(critic-rm-cuda-emulated PROPERTIES PREFIX "" LINKER_LANGUAGE CXX)
-add_dependencies(test_cuda_module critic-rm-cuda-emulated)
-target_compile_definitions(test_cuda_module PRIVATE EMULATED_MODULE="$<TARGET_FILE:critic-rm-cuda-emulated>")
 
 # Kernel sources are C++ to g++ here, whatever they are called.
 function(emulate_kernels TARGET)
@@ -32,3 +30,11 @@ foreach(source ${sources})
 endforeach()
 file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/*.cu)
 emulate_kernels(test_faults ${sources})
+
+# It opens modules, which take base/ from the program.
+set_target_properties(test_cuda_module PROPERTIES ENABLE_EXPORTS ON)
+target_compile_definitions(test_cuda_module PRIVATE TEST_BUILD_DIR="${CMAKE_BINARY_DIR}" EMULATED_MODULE="$<TARGET_FILE:critic-rm-cuda-emulated>")
+add_dependencies(test_cuda_module critic-rm-cuda-emulated)
+if(TARGET critic-rm-cuda)
+  add_dependencies(test_cuda_module critic-rm-cuda)
+endif()

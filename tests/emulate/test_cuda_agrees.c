@@ -13,7 +13,7 @@
 #include "kernels/cuda_module.h"
 #include "tests/tools/kernel_slots.h"
 
-enum { ROUNDS = 6 };
+enum { ROUNDS = 10 };
 
 struct test { const struct kernel_slot *slot; enum dtype dtype; struct device *device; char name[96]; };
 

@@ -62,6 +62,11 @@ void emulate_stop(const char *fmt, ...) __attribute__((noreturn, format(printf, 
     typedef type name##_type dims;                  \
     name##_type &name = *(name##_type *)emulate_shared(&name##_site, sizeof(name##_type), alignof(type))
 
+/* full of NaN, so that what is read before it is filled shows */
+#define GPU_REGISTERS(type, name, dims) \
+    type name dims;                     \
+    memset(name, 0xff, sizeof name)
+
 #define GPU_UNROLL
 
 GPU_DEVICE int gpu_thread(void) { return emulate_here.thread; }
