@@ -29,6 +29,20 @@ done:
     return status;
 }
 
+static int split(struct comm *world, int color, const char *name, struct comm **out)
+{
+    TRY(world->ops->split(world, color, out));
+    (*out)->name = name;
+    return OK;
+}
+
+static int split_axes(struct mesh *mesh, int tensor)
+{
+    struct comm *world = mesh->world;
+    TRY(split(world, world->rank % tensor, "data", &mesh->data));
+    return split(world, world->rank / tensor, "tensor", &mesh->tensor);
+}
+
 int mesh_create(struct comm *world, int data, int tensor, bool allow_split, struct mesh **out)
 {
     int status = OK, place = 0;
@@ -39,13 +53,23 @@ int mesh_create(struct comm *world, int data, int tensor, bool allow_split, stru
     CHECK(mesh, "out of memory for the mesh");
     mesh->n_hosts = host.n_hosts;
     TRY_DONE(comm_reorder(world, 0, place, "world", &mesh->world));
-    TRY_DONE(comm_reorder(world, place % tensor, place, "data", &mesh->data));
-    TRY_DONE(comm_reorder(world, place / tensor, place, "tensor", &mesh->tensor));
+    TRY_DONE(split_axes(mesh, tensor));
     *out = mesh;
     return OK;
 done:
     mesh_destroy(&mesh);
     return status;
+}
+
+int mesh_connect(struct mesh *mesh, struct device *device)
+{
+    int tensor = mesh->tensor->size;
+    if (!device->connect)
+        return OK;
+    comm_destroy(&mesh->tensor);
+    comm_destroy(&mesh->data);
+    TRY(device->connect(device, mesh->world, &mesh->world));
+    return split_axes(mesh, tensor);
 }
 
 void mesh_destroy(struct mesh **out)

@@ -14,6 +14,9 @@ struct mesh {
 /* data = 0: world size / tensor. Collective. Status USAGE when data * tensor is not the world's size, or (unless allow_split) a tensor group
  * would span hosts; the sentence names the sizes. The mesh owns its communicators, not `world`. */
 int mesh_create(struct comm *world, int data, int tensor, bool allow_split, struct mesh **out);
+/* From here on the mesh's communicators move the memory of the device too (comm.h), for which they are made anew: none of the old ones is kept by anybody. Collective.
+ * The mesh is destroyed before the device. */
+int mesh_connect(struct mesh *mesh, struct device *device);
 void mesh_destroy(struct mesh **mesh);
 
 #endif

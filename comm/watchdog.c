@@ -16,6 +16,7 @@ static struct {
     atomic_int_fast64_t since_ns;               /* 0: not waiting */
     _Atomic(const char *) phase, collective, comm_name;
     atomic_int kind;                            /* of the phase */
+    _Atomic(void (*)(void)) on_expiry;
     int64_t limit_s[N_WATCHDOG_KINDS];          /* 0: never */
     int rank;
     pthread_t thread;
@@ -37,6 +38,9 @@ static _Noreturn void expire(double waited_s)
             "%s)\n", watch.rank, waited_s, collective ? collective : "?", name ? name : "?", phase, option_of[atomic_load(&watch.kind)]);
     fflush(stderr);
     alarm(5);                                   /* an orphan's abort may never return: SIGALRM ends the process */
+    void (*act)(void) = atomic_load(&watch.on_expiry);
+    if (act)
+        act();
     MPI_Abort(MPI_COMM_WORLD, 1);
     _exit(1);
 }
@@ -79,6 +83,8 @@ void watchdog_stop(void)
         return;
     pthread_join(watch.thread, NULL);
 }
+
+void watchdog_on_expiry(void (*act)(void)) { atomic_store(&watch.on_expiry, act); }
 
 void watchdog_phase(const char *name, enum watchdog_kind kind)
 {

@@ -13,6 +13,9 @@ enum watchdog_kind { WATCHDOG_COMPUTE, WATCHDOG_IO, N_WATCHDOG_KINDS };
 int watchdog_start(const int64_t limit_s[N_WATCHDOG_KINDS], int rank);
 void watchdog_stop(void);
 
+/* Called when time is over, between the sentence and the abort, by the watchdog's thread: what runs on a device ends there. NULL: nothing. */
+void watchdog_on_expiry(void (*act)(void));
+
 /* What the rank is doing ("step", "checkpoint", ...): a string that lives as long as the program. The phase lasts until the next one; not called inside a collective. */
 void watchdog_phase(const char *name, enum watchdog_kind kind);
 

@@ -42,14 +42,27 @@ static int find_module(char *path)
     return OK;
 }
 
-int device_cuda_create(const struct device_options *options, struct device **out)
+static int open_function(const char *name, void **function)
 {
     char path[PATH_BYTES];
     TRY(find_module(path));
     void *module = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     CHECK(module, "the CUDA backend cannot be opened: %s; install the CUDA libraries it was built with, or use device.kind: cpu", dlerror());
+    *function = dlsym(module, name);
+    CHECK(*function, "%s is not the CUDA backend of critic-rm", path);
+    return OK;
+}
+
+int device_cuda_create(const struct device_options *options, struct device **out)
+{
     cuda_module_create_fn *create = NULL;
-    *(void **)&create = dlsym(module, "cuda_module_create");
-    CHECK(create, "%s is not the CUDA backend of critic-rm", path);
+    TRY(open_function("cuda_module_create", (void **)&create));
     return create(options, out);
+}
+
+int device_cuda_look(int *n_gpus, uint64_t *gpus)
+{
+    cuda_module_look_fn *look = NULL;
+    TRY(open_function("cuda_module_look", (void **)&look));
+    return look(n_gpus, gpus);
 }

@@ -11,5 +11,6 @@ int host_zero(struct stream *stream, void *memory, size_t n_bytes);
 int host_synchronize(struct stream *stream);
 int host_event_record(struct event *event, struct stream *stream);
 int host_event_wait(struct event *event, struct stream *stream);
+int host_stream_open(struct device *device, struct stream *out);
 
 #endif

@@ -300,6 +300,7 @@ static int open_run(struct run *r)
     TRY(agree_equal(r->mesh->world, r->data.train_set->hash, "the training set"));
     TRY(find_checkpoint(r));
     TRY(agree_status(r->mesh->world, open_devices(r)));
+    TRY(mesh_connect(r->mesh, r->device));
     TRY(agree_status(r->mesh->world, open_trainer(r)));
     log_info("%lld pairs, %lld held out; %lld steps in %lld epochs; mesh %d data x %d tensor, %d threads a rank", (long long)r->data.train.n_pairs, (long long)r->data.eval.n_pairs,
              (long long)r->total_steps, (long long)c->objective.epochs, r->mesh->data->size, r->mesh->tensor->size, r->device->n_threads);
@@ -310,11 +311,11 @@ static void close_run(struct run *r)
 {
     metrics_close(&r->metrics);
     trainer_destroy(&r->trainer);
+    mesh_destroy(&r->mesh);
     device_destroy(&r->device);
     plan_free(&r->plan);
     plan_free(&r->eval_plan);
     train_data_close(&r->data);
-    mesh_destroy(&r->mesh);
     free(r->options_text);
 }
 

@@ -93,6 +93,7 @@ int session_open(const struct command *command, const char *model, bool batch_in
     TRY(mesh_create(s->world, (int)s->config.mesh.data, (int)s->config.mesh.tensor, s->config.mesh.allow_split, &s->mesh));
     TRY(agree_status(s->world, open_text(s)));
     TRY(agree_status(s->world, open_device(command, batch_invariant, &s->device)));
+    TRY(mesh_connect(s->mesh, s->device));
     struct infer_source source = {.model = s->config.backbone.path, .checkpoint = *s->checkpoint ? s->checkpoint : NULL, .reward_token = s->encoder->reward,
                                   .end_of_turn = s->encoder->end_of_turn, .ends = &s->encoder->ends, .tokenizer = s->encoder->tokenizer};
     watchdog_phase("load", WATCHDOG_IO);
@@ -105,8 +106,8 @@ void session_close(struct session *s)
 {
     infer_close(&s->infer);
     encoder_close(&s->encoder);
-    device_destroy(&s->device);
     mesh_destroy(&s->mesh);
+    device_destroy(&s->device);
     watchdog_stop();
 }
 

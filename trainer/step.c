@@ -27,7 +27,7 @@ static int micro_batch(struct trainer *t, const struct forest *forest, double la
 static int sum_losses(struct trainer *t, struct loss_sums *out)
 {
     TRY(heads_sums(t->heads, out));
-    return all_reduce(t->mesh->data, out, 4, COMM_F64, COMM_SUM, &t->device->stream);
+    return all_reduce(t->mesh->data, out, 4, COMM_F64, COMM_SUM, NULL);
 }
 
 static int fill_result(const struct step_batch *batch, double lambda, const struct loss_sums *sums, struct step_result *r)

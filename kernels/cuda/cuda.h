@@ -17,7 +17,7 @@ enum { STAGING_SEGMENTS = 4, STAGING_BYTES = 1 << 20, RETURN_BYTES = 64 << 10, M
 struct cuda_return { void *to; const void *from; size_t n_bytes; };      /* a small copy to the host that synchronize brings to its end */
 
 struct cuda_stream {
-    cudaStream_t handle;
+    cudaStream_t handle;                /* first: device.h */
     unsigned char *staging;             /* pinned; [STAGING_SEGMENTS][STAGING_BYTES], made when first used, as all that follows */
     cudaEvent_t staged[STAGING_SEGMENTS];
     int segment;

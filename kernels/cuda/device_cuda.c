@@ -1,8 +1,10 @@
-/* device_cuda: the CUDA backend's device and its table. The module's one door is cuda_module_create; cuda_module.c finds it. */
+/* device_cuda: the CUDA backend's device and its table. The module's doors are cuda_module_create and cuda_module_look; cuda_module.c finds them. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/hash.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda_module.h"
 
@@ -52,7 +54,7 @@ static void cuda_destroy(struct device *device)
     free(device);
 }
 
-static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_copy, cuda_zero, cuda_synchronize, cuda_event_record, cuda_event_wait, cuda_destroy};
+static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_copy, cuda_zero, cuda_synchronize, cuda_event_record, cuda_event_wait, cuda_stream_open, cuda_destroy};
 
 static void fill_table(struct kernels *table)
 {
@@ -63,19 +65,38 @@ static void fill_table(struct kernels *table)
     cuda_sample_table(table);
 }
 
-/* cudaGetDeviceCount is the first call that needs the driver. */
-static int choose_gpu(int ordinal)
+/* The first call that needs the driver. */
+static int count_gpus(int *n_gpus)
 {
-    int n_devices = 0, major = 0, minor = 0;
-    cudaError_t error = cudaGetDeviceCount(&n_devices);
+    cudaError_t error = cudaGetDeviceCount(n_gpus);
     CHECK(error != cudaErrorInsufficientDriver, "no CUDA driver, or one older than the CUDA runtime of this build: install the NVIDIA driver, or use device.kind: cpu");
     CHECK(error != cudaErrorNoDevice, "no GPU is visible to this process: see nvidia-smi and CUDA_VISIBLE_DEVICES, or use device.kind: cpu");
     CUDA_CHECK(error, "cannot count the GPUs");
+    return OK;
+}
+
+static int choose_gpu(int ordinal)
+{
+    int n_devices = 0, major = 0, minor = 0;
+    TRY(count_gpus(&n_devices));
     CHECK(ordinal >= 0 && ordinal < n_devices, "GPU %d is asked for, and this process sees %d", ordinal, n_devices);
     CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal), "cannot ask GPU %d what it is", ordinal);
     CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal), "cannot ask GPU %d what it is", ordinal);
     CHECK(major >= 8, "GPU %d has compute capability %d.%d: 8.0 is the least", ordinal, major, minor);
     CUDA_CHECK(cudaSetDevice(ordinal), "cannot use GPU %d", ordinal);
+    return OK;
+}
+
+/* By their places on the bus: what number a GPU has depends on which ones are hidden. */
+int cuda_module_look(int *n_gpus, uint64_t *gpus)
+{
+    char place[32];
+    *gpus = 0;
+    TRY(count_gpus(n_gpus));
+    for (int i = 0; i < *n_gpus; i++) {
+        CUDA_CHECK(cudaDeviceGetPCIBusId(place, (int)sizeof place, i), "cannot ask GPU %d where it is", i);
+        *gpus = hash_bytes(place, strnlen(place, sizeof place), *gpus);
+    }
     return OK;
 }
 
@@ -90,7 +111,7 @@ int cuda_module_create(const struct device_options *options, struct device **out
     }
     cuda->ordinal = options->ordinal;
     cuda->batch_invariant = options->batch_invariant;
-    *device = (struct device){.ops = &cuda_ops, .kernels = &cuda->kernels, .n_threads = 1, .state = cuda};
+    *device = (struct device){.ops = &cuda_ops, .kernels = &cuda->kernels, .n_threads = 1, .connect = cuda_module_connect, .state = cuda};
     fill_table(&cuda->kernels);
     int status = cuda_stream_open(device, &device->stream);
     if (status != OK) {

@@ -49,6 +49,29 @@ void cuda_streams_close(struct cuda *cuda)
     }
 }
 
+/* ---- waiting --------------------------------------------------------------------------------------------------------------------------------- */
+
+static bool is_pending(const struct cuda_stream *s, cudaEvent_t event)
+{
+    if ((event ? cudaEventQuery(event) : cudaStreamQuery(s->handle)) != cudaErrorNotReady)
+        return false;
+    cudaGetLastError();                 /* not ready is no error */
+    return true;
+}
+
+/* Until the event, or with NULL all of the stream, is done; meanwhile the other ranks are looked after. What failed on the GPU is told by the runtime's own wait, which comes next. */
+static int look_around(struct stream *stream, cudaEvent_t event)
+{
+    const struct device_watch *watch = &stream->device->watch;
+    int status = OK;
+    if (!watch->waiting)
+        return OK;
+    while (status == OK && is_pending(cuda_stream_of(stream), event))
+        status = watch->waiting(watch->state);
+    watch->waited(watch->state);
+    return status;
+}
+
 /* ---- to the device: what is read has been read on return ------------------------------------------------------------------------------------- */
 
 static int open_staging(struct cuda_stream *s)
@@ -62,21 +85,24 @@ static int open_staging(struct cuda_stream *s)
 }
 
 /* The next segment, when the copies out of it are done. */
-static int next_segment(struct cuda_stream *s)
+static int next_segment(struct stream *stream)
 {
+    struct cuda_stream *s = cuda_stream_of(stream);
     CUDA_CHECK(cudaEventRecord(s->staged[s->segment], s->handle), "cannot record an event");
     s->segment = (s->segment + 1) % STAGING_SEGMENTS;
     s->segment_used = 0;
+    TRY(look_around(stream, s->staged[s->segment]));
     CUDA_CHECK(cudaEventSynchronize(s->staged[s->segment]), "a copy to the GPU failed");
     return OK;
 }
 
-static int copy_in(struct cuda_stream *s, unsigned char *to, const unsigned char *from, size_t n_bytes)
+static int copy_in(struct stream *stream, unsigned char *to, const unsigned char *from, size_t n_bytes)
 {
+    struct cuda_stream *s = cuda_stream_of(stream);
     TRY(open_staging(s));
     while (n_bytes > 0) {
         if (s->segment_used == STAGING_BYTES)
-            TRY(next_segment(s));
+            TRY(next_segment(stream));
         size_t room = STAGING_BYTES - s->segment_used, n = n_bytes < room ? n_bytes : room;
         unsigned char *at = s->staging + (size_t)s->segment * STAGING_BYTES + s->segment_used;
         memcpy(at, from, n);
@@ -92,8 +118,9 @@ static int copy_in(struct cuda_stream *s, unsigned char *to, const unsigned char
 static bool returns_fit(const struct cuda_stream *s, size_t n_bytes) { return s->n_returns < MAX_RETURNS && n_bytes <= RETURN_BYTES - s->returned_used; }
 
 /* Small copies wait in pinned memory, so that the host goes on. Larger ones are not for inner loops: the runtime waits. */
-static int copy_out(struct cuda_stream *s, void *to, const void *from, size_t n_bytes)
+static int copy_out(struct stream *stream, void *to, const void *from, size_t n_bytes)
 {
+    struct cuda_stream *s = cuda_stream_of(stream);
     void *at = to;
     if (!s->returned)
         CUDA_CHECK(cudaMallocHost((void **)&s->returned, RETURN_BYTES), "cannot pin %d KiB of host memory", RETURN_BYTES >> 10);
@@ -101,6 +128,8 @@ static int copy_out(struct cuda_stream *s, void *to, const void *from, size_t n_
         at = s->returned + s->returned_used;
         s->returns[s->n_returns++] = (struct cuda_return){to, at, n_bytes};
         s->returned_used += (n_bytes + 15) / 16 * 16;
+    } else {
+        TRY(look_around(stream, NULL));
     }
     CUDA_CHECK(cudaMemcpyAsync(at, from, n_bytes, cudaMemcpyDeviceToHost, s->handle), "cannot copy %zu bytes from the GPU", n_bytes);
     return OK;
@@ -112,9 +141,9 @@ int cuda_copy(struct stream *stream, void *to, const void *from, size_t n_bytes,
     if (n_bytes == 0 || to == from)
         return OK;
     if (kind == HOST_TO_DEVICE)
-        return copy_in(s, to, from, n_bytes);
+        return copy_in(stream, to, from, n_bytes);
     if (kind == DEVICE_TO_HOST)
-        return copy_out(s, to, from, n_bytes);
+        return copy_out(stream, to, from, n_bytes);
     CUDA_CHECK(cudaMemcpyAsync(to, from, n_bytes, cudaMemcpyDeviceToDevice, s->handle), "cannot copy %zu bytes on the GPU", n_bytes);
     return OK;
 }
@@ -129,6 +158,7 @@ int cuda_zero(struct stream *stream, void *memory, size_t n_bytes)
 int cuda_synchronize(struct stream *stream)
 {
     struct cuda_stream *s = cuda_stream_of(stream);
+    TRY(look_around(stream, NULL));
     CUDA_CHECK(cudaStreamSynchronize(s->handle), "work on the GPU failed");
     for (int i = 0; i < s->n_returns; i++)
         memcpy(s->returns[i].to, s->returns[i].from, s->returns[i].n_bytes);
@@ -174,6 +204,7 @@ int cuda_scratch(struct stream *stream, size_t n_bytes, void **out)
     struct cuda_stream *s = cuda_stream_of(stream);
     if (n_bytes > s->scratch_bytes) {
         size_t grown = n_bytes > 2 * s->scratch_bytes ? n_bytes : 2 * s->scratch_bytes;
+        TRY(look_around(stream, NULL));
         CUDA_CHECK(cudaStreamSynchronize(s->handle), "work on the GPU failed");
         CUDA_CHECK(cudaFree(s->scratch), "cannot give memory of the GPU back");
         s->scratch = NULL, s->scratch_bytes = 0;

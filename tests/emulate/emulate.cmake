@@ -1,16 +1,25 @@
 # The CUDA backend on the CPU: the same sources, with the stand-ins of tests/emulate for what CUDA gives. Tests of label emulate link it.
 enable_language(CXX)
-file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.c ${CMAKE_SOURCE_DIR}/tests/emulate/*.c)
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.c ${CMAKE_SOURCE_DIR}/comm/nccl.c ${CMAKE_SOURCE_DIR}/tests/emulate/*.c)
 list(FILTER sources EXCLUDE REGEX "/test_[^/]*$")
 add_library(cuda_emulated OBJECT ${sources})
 target_include_directories(cuda_emulated PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/tests/emulate/include)
 add_library(kernels_emulated STATIC $<TARGET_OBJECTS:cuda_emulated>)
 target_include_directories(kernels_emulated PUBLIC ${CMAKE_SOURCE_DIR}/tests/emulate/include)
-target_link_libraries(kernels_emulated PUBLIC kernels)
+target_link_libraries(cuda_emulated PUBLIC MPI::MPI_C)
+target_link_libraries(kernels_emulated PUBLIC kernels comm)
 
 # The same as a module, so that any program runs on it: CRITIC_RM_CUDA_MODULE names it.
 add_library(critic-rm-cuda-emulated MODULE $<TARGET_OBJECTS:cuda_emulated>)
 set_target_properties(critic-rm-cuda-emulated PROPERTIES PREFIX "" LINKER_LANGUAGE CXX)
+target_link_libraries(critic-rm-cuda-emulated PRIVATE MPI::MPI_C)
+
+# The stand-in's header is held against the real one where that is (tests/emulate/real).
+if(TARGET critic-rm-cuda)
+  add_library(real_nccl OBJECT tests/emulate/real/nccl.c)
+  target_include_directories(real_nccl PRIVATE ${CMAKE_SOURCE_DIR})
+  target_include_directories(real_nccl SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${NCCL_INCLUDE_DIR})
+endif()
 
 # Kernel sources are C++ to g++ here, whatever they are called.
 function(emulate_kernels TARGET)
@@ -31,8 +40,16 @@ endforeach()
 file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/*.cu)
 emulate_kernels(test_faults ${sources})
 
-# It opens modules, which take base/ from the program.
+# Mistakes in the calls of NCCL, each in a job of its own.
+add_executable(nccl_fault tests/emulate/programs/nccl_fault.c)
+target_link_libraries(nccl_fault PRIVATE kernels_emulated comm)
+add_test(NAME emulate.test_nccl_faults.sh COMMAND bash ${CMAKE_SOURCE_DIR}/tests/emulate/test_nccl_faults.sh)
+set_tests_properties(emulate.test_nccl_faults.sh PROPERTIES LABELS emulate TIMEOUT 300 PROCESSORS 2 ENVIRONMENT
+  "${test_environment};NCCL_FAULT=$<TARGET_FILE:nccl_fault>;CRITIC_RM=$<TARGET_FILE:critic-rm>;TINY_FOLDER=$<TARGET_FILE:tiny_folder>;TOOLS=${CMAKE_SOURCE_DIR}/tests/tools;SOURCE=${CMAKE_SOURCE_DIR}")
+
+# It opens modules, which take base/ and comm/ from the program.
 set_target_properties(test_cuda_module PROPERTIES ENABLE_EXPORTS ON)
+target_link_options(test_cuda_module PRIVATE LINKER:--undefined=comm_self_create,--undefined=watchdog_enter,--undefined=hash_bytes)
 target_compile_definitions(test_cuda_module PRIVATE TEST_BUILD_DIR="${CMAKE_BINARY_DIR}" EMULATED_MODULE="$<TARGET_FILE:critic-rm-cuda-emulated>")
 add_dependencies(test_cuda_module critic-rm-cuda-emulated)
 if(TARGET critic-rm-cuda)

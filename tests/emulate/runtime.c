@@ -2,11 +2,15 @@
  *
  * Waiting for a stream or an event either does only what that needs, or lets other streams run in between: which of both, and which stream, is drawn. An operation's
  * turn comes when it is at the head of its stream; at the head, a wait for an event stands until the record it was queued behind is done.
+ * What takes part in a collective stands at the head of its stream until the other ranks have come to it; meanwhile all streams are tried in turn, and a thread of the collectives'
+ * stand-in may do so while the host waits elsewhere. So ranks may run their streams in any orders that a GPU could: only what would stand on GPUs too stands here.
  * Device memory is one range of addresses that is closed (PROT_NONE) but while operations run: host code that touches it dies. No address is given out twice. Under
  * AddressSanitizer what lies between and behind allocations, and freed memory, is poisoned; without it only the range is guarded.
  */
 #include <cuda_runtime.h>
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 
 #include "emulate.h"
 
@@ -26,6 +31,56 @@
 
 enum { N_DEVICES = 8, ALIGNMENT = 256, MAX_THREADS = 1024, DEFAULT_SHARED = 48 * 1024, MAX_SHARED = 227 * 1024, MAX_ARGS = 4096 };
 static const size_t range_bytes = (size_t)1 << 40, device_bytes = (size_t)8 << 30;
+
+/* ---- one caller at a time -------------------------------------------------------------------------------------------------------------------- */
+
+/* The host, or the thread that goes on for it when it has not called for IDLE_MS. */
+enum { IDLE_MS = 20, STALL_S = 200 };
+static struct { pthread_mutex_t mutex; int64_t last_call_ms; } turn = {.mutex = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP};
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+void emulate_lock(void)
+{
+    pthread_mutex_lock(&turn.mutex);
+    turn.last_call_ms = now_ms();
+}
+
+void emulate_unlock(void)
+{
+    turn.last_call_ms = now_ms();
+    pthread_mutex_unlock(&turn.mutex);
+}
+
+static int take_turn(void)
+{
+    emulate_lock();
+    return 0;
+}
+
+static void give_turn(int *unused)
+{
+    (void)unused;
+    emulate_unlock();
+}
+
+/* From here to the end of the function. */
+#define MY_TURN int my_turn __attribute__((cleanup(give_turn), unused)) = take_turn()
+
+void (*emulate_before_wait)(void);
+
+static void begin_wait(void)
+{
+    if (emulate_before_wait)
+        emulate_before_wait();
+}
+
+/* ---- errors ---------------------------------------------------------------------------------------------------------------------------------- */
 
 /* A failing call says why, and returns what the real library would. */
 static cudaError_t refuse(cudaError_t error, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -85,6 +140,8 @@ static const struct allocation *find(const void *at, size_t n_bytes)
     return NULL;
 }
 
+bool emulate_holds(const void *at, size_t n_bytes) { return find(at, n_bytes) && !find(at, n_bytes)->pinned; }
+
 static bool is_device(const void *at) { return memory.range && (const char *)at >= memory.range && (const char *)at < memory.range + range_bytes; }
 
 static void keep(void *at, size_t n_bytes, bool pinned)
@@ -121,6 +178,7 @@ static void reserve(void)
 
 cudaError_t cudaMalloc(void **out, size_t n_bytes)
 {
+    MY_TURN;
     reserve();
     *out = NULL;
     if (n_bytes == 0)
@@ -145,6 +203,7 @@ cudaError_t cudaMalloc(void **out, size_t n_bytes)
 
 cudaError_t cudaMallocHost(void **out, size_t n_bytes)
 {
+    MY_TURN;
     if (posix_memalign(out, ALIGNMENT, n_bytes ? n_bytes : 1) != 0)
         return last_error = cudaErrorMemoryAllocation;
     memset(*out, 0xff, n_bytes);
@@ -163,7 +222,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 
 struct CUevent_st { uint64_t n_recorded, n_done; struct CUstream_st *stream; /* of the last record */ struct CUevent_st *next; };
 
-enum kind { LAUNCH, COPY, SET, RECORD, WAIT };
+enum kind { LAUNCH, COPY, SET, RECORD, WAIT, SHARED };
 struct operation {
     enum kind kind;
     struct operation *next;
@@ -175,12 +234,14 @@ struct operation {
     struct CUevent_st *event;
     uint64_t count;                 /* RECORD, WAIT: the event's records when this was queued */
     struct CUstream_st *behind;     /* WAIT: where that record is */
+    bool (*advance)(void *context); /* SHARED */
+    void *context;
     unsigned char args[] __attribute__((aligned(16)));
 };
 
 struct CUstream_st { struct operation *first, *last; struct CUstream_st *next; };
 
-static struct { struct CUstream_st *stream; struct CUevent_st *event; int64_t n_waits; } queue;
+static struct { struct CUstream_st *stream; struct CUevent_st *event; int64_t n_waits; int n_shared; /* operations that other ranks take part in */ } queue;
 
 int64_t emulate_n_waits(void) { return queue.n_waits; }
 
@@ -228,17 +289,33 @@ static void execute(struct operation *op)
         op->event->n_done = op->count;
 }
 
-/* Does the operation at the head of the stream, or where that one stands, one of what it stands for. */
-static void step(struct CUstream_st *stream)
+/* Does the operation at the head of the stream, or where that one stands, one of what it stands for. False when it cannot be done yet. */
+static bool step(struct CUstream_st *stream)
 {
     while (stands(stream->first))
         stream = stream->first->behind;
     struct operation *op = stream->first;
+    if (op->kind == SHARED && !op->advance(op->context))
+        return false;
+    queue.n_shared -= op->kind == SHARED;
     stream->first = op->next;
     if (!op->next)
         stream->last = NULL;
     execute(op);
     free(op);
+    return true;
+}
+
+/* What stands waits for other ranks, and these perhaps for another stream of this one. False when no stream can go on. */
+static bool step_all(void)
+{
+    bool any = false;
+    for (struct CUstream_st *s = queue.stream; s; s = s->next)
+        if (s->first && step(s))
+            any = true;
+    if (!any)
+        sched_yield();
+    return any;
 }
 
 /* A stream with work, `wanted` as likely as all others together. */
@@ -259,9 +336,36 @@ static void run(struct CUstream_st *stream, const struct CUevent_st *event, uint
     if (!stream || (event ? event->n_done >= count : !stream->first))
         return;
     protect(PROT_READ | PROT_WRITE);
-    while (event ? event->n_done < count : stream->first != NULL)
-        step(alone ? stream : draw_stream(stream));
+    int64_t moved_ms = now_ms();
+    while (event ? event->n_done < count : stream->first != NULL) {
+        if (step(alone ? stream : draw_stream(stream)) || step_all())
+            moved_ms = now_ms();
+        else if (now_ms() - moved_ms > STALL_S * 1000)
+            emulate_stop("the streams of this rank have waited %d s for other ranks", STALL_S);
+    }
     protect(PROT_NONE);
+}
+
+/* One step towards the end of what the host asks about: somebody who asks again and again must see it. */
+static void nudge(struct CUstream_st *stream)
+{
+    protect(PROT_READ | PROT_WRITE);
+    if (!step(draw_stream(stream)))
+        step_all();
+    protect(PROT_NONE);
+}
+
+void emulate_go_on(void)
+{
+    if (pthread_mutex_trylock(&turn.mutex) != 0)
+        return;
+    if (queue.n_shared > 0 && now_ms() - turn.last_call_ms > IDLE_MS) {
+        protect(PROT_READ | PROT_WRITE);
+        while (step_all())
+            ;
+        protect(PROT_NONE);
+    }
+    pthread_mutex_unlock(&turn.mutex);
 }
 
 static void run_all(void)
@@ -272,6 +376,7 @@ static void run_all(void)
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
 {
+    MY_TURN;
     if (flags != cudaStreamNonBlocking)
         return refuse(cudaErrorInvalidValue, "cudaStreamCreateWithFlags: only streams that do not meet the default stream are known here");
     struct CUstream_st *stream = calloc(1, sizeof *stream);
@@ -288,6 +393,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
+    MY_TURN;
     KNOWN_STREAM("cudaStreamDestroy", stream);
     run(stream, NULL, 0);
     for (struct CUevent_st *e = queue.event; e; e = e->next)
@@ -303,7 +409,9 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
+    MY_TURN;
     KNOWN_STREAM("cudaStreamSynchronize", stream);
+    begin_wait();
     queue.n_waits++;
     run(stream, NULL, 0);
     return cudaSuccess;
@@ -311,6 +419,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
 {
+    MY_TURN;
     if (flags != cudaEventDisableTiming)
         return refuse(cudaErrorInvalidValue, "cudaEventCreateWithFlags: only events without timing are known here");
     struct CUevent_st *event = calloc(1, sizeof *event);
@@ -324,6 +433,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t *out, unsigned flags)
 
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
+    MY_TURN;
     KNOWN_EVENT("cudaEventDestroy", event);
     run_all();                                      /* no queue speaks of it any more */
     for (struct CUevent_st **e = &queue.event; *e; e = &(*e)->next)
@@ -337,6 +447,7 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
+    MY_TURN;
     KNOWN_STREAM("cudaEventRecord", stream);
     KNOWN_EVENT("cudaEventRecord", event);
     struct operation *op = enqueue(stream, RECORD, 0);
@@ -348,6 +459,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags)
 {
+    MY_TURN;
     KNOWN_STREAM("cudaStreamWaitEvent", stream);
     KNOWN_EVENT("cudaStreamWaitEvent", event);
     if (flags != 0)
@@ -363,28 +475,53 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
 
 cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
+    MY_TURN;
     KNOWN_EVENT("cudaEventSynchronize", event);
+    begin_wait();
     queue.n_waits++;
     run(event->stream, event, event->n_recorded);
     return cudaSuccess;
 }
 
-/* Somebody who asks again and again must see an end: each time something is done. */
 cudaError_t cudaEventQuery(cudaEvent_t event)
 {
+    MY_TURN;
     KNOWN_EVENT("cudaEventQuery", event);
+    begin_wait();
     if (event->n_done == event->n_recorded)
         return cudaSuccess;
-    protect(PROT_READ | PROT_WRITE);
-    step(draw_stream(event->stream));
-    protect(PROT_NONE);
-    return cudaErrorNotReady;
+    nudge(event->stream);
+    return last_error = cudaErrorNotReady;
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t stream)
+{
+    MY_TURN;
+    KNOWN_STREAM("cudaStreamQuery", stream);
+    begin_wait();
+    if (!stream->first)
+        return cudaSuccess;
+    nudge(stream);
+    return last_error = cudaErrorNotReady;
+}
+
+bool emulate_queue_shared(struct CUstream_st *stream, bool (*advance)(void *context), void *context)
+{
+    MY_TURN;
+    if (!is_stream(stream))
+        return false;
+    struct operation *op = enqueue(stream, SHARED, 0);
+    op->advance = advance;
+    op->context = context;
+    queue.n_shared++;
+    return true;
 }
 
 /* ---- memory that is given back; copies ------------------------------------------------------------------------------------------------------- */
 
 cudaError_t cudaFree(void *at)
 {
+    MY_TURN;
     size_t n_bytes = 0;
     if (!at)
         return cudaSuccess;
@@ -401,6 +538,7 @@ cudaError_t cudaFree(void *at)
 
 cudaError_t cudaFreeHost(void *at)
 {
+    MY_TURN;
     size_t n_bytes = 0;
     if (!at)
         return cudaSuccess;
@@ -427,6 +565,7 @@ static bool overlap(const char *a, const char *b, size_t n_bytes) { return a < b
  * written has been written. */
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n_bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
 {
+    MY_TURN;
     KNOWN_STREAM("cudaMemcpyAsync", stream);
     if (n_bytes == 0)
         return cudaSuccess;
@@ -450,6 +589,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n_bytes, enum cud
 
 cudaError_t cudaMemsetAsync(void *at, int value, size_t n_bytes, cudaStream_t stream)
 {
+    MY_TURN;
     KNOWN_STREAM("cudaMemsetAsync", stream);
     if (n_bytes == 0)
         return cudaSuccess;
@@ -509,6 +649,7 @@ static cudaError_t check_launch(const cudaLaunchConfig_t *c, const struct emulat
 
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *function, void **args)
 {
+    MY_TURN;
     KNOWN_STREAM("cudaLaunchKernelExC", config->stream);
     if (!is_kernel(function))
         return refuse(cudaErrorInvalidDeviceFunction, "cudaLaunchKernelExC: this is no kernel");
@@ -532,10 +673,23 @@ cudaError_t cudaGetDeviceCount(int *count)
     return cudaSuccess;
 }
 
+static int current_device;
+
+int emulate_device(void) { return current_device; }
+
 cudaError_t cudaSetDevice(int device)
 {
     if (device < 0 || device >= N_DEVICES)
         return refuse(cudaErrorInvalidDevice, "cudaSetDevice: %d of %d devices", device, N_DEVICES);
+    current_device = device;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char *out, int n_bytes, int device)
+{
+    if (device < 0 || device >= N_DEVICES || n_bytes < 13)
+        return refuse(cudaErrorInvalidValue, "cudaDeviceGetPCIBusId: device %d of %d, %d bytes", device, N_DEVICES, n_bytes);
+    snprintf(out, (size_t)n_bytes, "0000:%02x:00.0", (unsigned)(device + 1));
     return cudaSuccess;
 }
 

@@ -92,9 +92,9 @@ int heldout_evaluate(struct trainer *t, const struct heldout *h, bool with_rewar
     for (int64_t pass = 0; pass < passes(h); pass++)
         TRY_DONE(run_pass(t, h, pass, &tally));
     TRY_DONE(heads_sums(t->heads, &sums));
-    TRY_DONE(all_reduce(t->mesh->data, &sums, 4, COMM_F64, COMM_SUM, &t->device->stream));
-    TRY_DONE(all_reduce(t->mesh->data, tally.sum, (int64_t)n, COMM_F64, COMM_SUM, &t->device->stream));
-    TRY_DONE(all_reduce(t->mesh->data, tally.count, (int64_t)n, COMM_F64, COMM_SUM, &t->device->stream));
+    TRY_DONE(all_reduce(t->mesh->data, &sums, 4, COMM_F64, COMM_SUM, NULL));
+    TRY_DONE(all_reduce(t->mesh->data, tally.sum, (int64_t)n, COMM_F64, COMM_SUM, NULL));
+    TRY_DONE(all_reduce(t->mesh->data, tally.count, (int64_t)n, COMM_F64, COMM_SUM, NULL));
     if (tally.targets > 0.0)
         out->perplexity = exp(sums.critique / tally.targets);
     if (with_rewards && tally.n > 0)

@@ -122,9 +122,8 @@ int optimizer_norm(struct optimizer *o, int64_t step, double *norm)
         if (counts_here(o, &table->params[i]))
             total += squared;
     }
-    struct stream *stream = &o->store->device->stream;
-    TRY(all_reduce(o->store->mesh->world, &first_bad, 1, COMM_I64, COMM_MIN, stream));
-    TRY(all_reduce(o->store->mesh->world, &total, 1, COMM_F64, COMM_SUM, stream));
+    TRY(all_reduce(o->store->mesh->world, &first_bad, 1, COMM_I64, COMM_MIN, NULL));
+    TRY(all_reduce(o->store->mesh->world, &total, 1, COMM_F64, COMM_SUM, NULL));
     CHECK(first_bad == table->n, "step %lld: the gradient of %s is not finite; nothing was updated. Look at the weights and the learning rate, then resume from the last checkpoint",
           (long long)step, table->params[first_bad].name);
     *norm = sqrt(total);

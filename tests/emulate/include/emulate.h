@@ -37,6 +37,20 @@ void *emulate_dynamic_shared(void);
 /* 16-byte accesses: stops unless `p` lies on 16 bytes. */
 void emulate_on_16(const void *p);
 
+/* For stand-ins of libraries that move data between ranks. Queues `advance`: at the head of its stream, with device memory open, it is called until it returns true; what cannot
+ * go on alone lets other streams go on. False when this is no stream. A thread of the stand-in calls emulate_go_on from time to time: a GPU works although the host waits for other
+ * ranks, so when the host has not called for a while, and something is queued that others may wait for, all streams do what they can. What such a thread and calls of the host
+ * share is used between emulate_lock and emulate_unlock. before_wait is called when the host begins to wait for the device, or asks. */
+struct CUstream_st;
+bool emulate_queue_shared(struct CUstream_st *stream, bool (*advance)(void *context), void *context);
+void emulate_go_on(void);
+void emulate_lock(void);
+void emulate_unlock(void);
+extern void (*emulate_before_wait)(void);
+/* Whether n_bytes of device memory at `at` lie in one allocation. The device that cudaSetDevice chose. */
+bool emulate_holds(const void *at, size_t n_bytes);
+int emulate_device(void);
+
 /* For tests: the seed of all orders from here on (the start: CRITIC_RM_EMULATE_SEED, or 1), and how often the host has waited for the device. */
 void emulate_seed(uint64_t seed);
 uint64_t emulate_random(uint64_t below);
