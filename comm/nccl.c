@@ -122,22 +122,31 @@ static const struct pending *oldest(struct nccl_state *s)
     return s->n_done < s->n_issued ? &s->pending[s->n_done % MAX_PENDING] : NULL;
 }
 
+/* The same of all communicators, with whose it is. */
+static const struct pending *oldest_of_all(const struct nccl_state **whose)
+{
+    const struct pending *first = NULL;
+    for (struct nccl_state *s = all.first; s; s = s->next) {
+        const struct pending *p = oldest(s);
+        if (p && (!first || p->turn < first->turn))
+            first = p, *whose = s;
+    }
+    return first;
+}
+
 /* The watchdog counts from when a collective became the oldest that is not done. */
 static int waiting(void *state)
 {
     int64_t *named = state;
-    const struct pending *first = NULL;
-    const char *name = NULL;
-    for (struct nccl_state *s = all.first; s; s = s->next) {
-        const struct pending *p = oldest(s);
+    const struct nccl_state *whose = NULL;
+    const struct pending *first = oldest_of_all(&whose);
+    for (const struct nccl_state *s = all.first; s; s = s->next) {
         ncclResult_t result = ask(s);
         if (result != ncclSuccess && result != ncclInProgress)
-            return failed(s, p ? p->what : "waiting", result);
-        if (p && (!first || p->turn < first->turn))
-            first = p, name = s->comm->name;
+            return failed(whose ? whose : s, first ? first->what : "work on the GPU", result);
     }
     if (first && first->turn != *named)
-        watchdog_enter(first->what, name);
+        watchdog_enter(first->what, whose->comm->name);
     else if (!first)
         watchdog_leave();
     *named = first ? first->turn : 0;

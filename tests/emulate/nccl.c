@@ -499,7 +499,9 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int n_ranks, ncclUniqueId 
         emulate_stop("ncclCommInitRankConfig: rank %d of %d ranks is said, and %d ranks came with this id", rank, n_ranks, c->size);
     c->error = shares_a_gpu(c) ? ncclInvalidUsage : ncclSuccess;
     *comm = c;
-    return c->error != ncclSuccess && c->blocking ? c->error : settle_later(c);
+    if (c->error != ncclSuccess)
+        return c->blocking ? c->error : ncclInProgress;         /* who asks hears of it */
+    return settle_later(c);
 }
 
 ncclResult_t ncclCommSplit(ncclComm_t comm, int color, int key, ncclComm_t *out, ncclConfig_t *config)

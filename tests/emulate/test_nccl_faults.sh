@@ -2,6 +2,7 @@
 # Each mistake in the calls of NCCL is caught, in a job of its own, with the words that name it; the same calls without a mistake come to their end.
 . "$TOOLS/cli.sh"
 
+export OMPI_MCA_odls_base_sigkill_timeout=0            # the other rank need not end by itself
 job() { timeout 60 "$SOURCE/launch/mpirun.sh" 2 "$NCCL_FAULT" "$1" 2>&1; }
 
 dies() { # dies NAME WORDS: extended regular expression
