@@ -15,8 +15,8 @@ int local_device_of(const struct device_sight *sight, int rank, bool shared, int
         place += is_alike(&sight[i], mine);
     CHECK_USAGE(mine->n_devices > 0, "rank %d sees no GPU: see nvidia-smi and CUDA_VISIBLE_DEVICES, or use device.kind: cpu", rank);
     CHECK_USAGE(place < mine->n_devices || shared,
-                "rank %d is number %d of the ranks to which host %d shows the same %d GPUs: start at most as many ranks on a host as it has GPUs (to share one for a test, set NCCL_HOSTID to another value for each rank)",
-                rank, place + 1, mine->host, mine->n_devices);
+                "rank %d is number %d of the ranks to which host %d shows the same %d GPUs: start at most as many ranks on a host as it has GPUs (to share one in a test, set "
+                "NCCL_HOSTID to another value for each rank)", rank, place + 1, mine->host, mine->n_devices);
     *ordinal = place % mine->n_devices;
     return OK;
 }

@@ -395,4 +395,5 @@ static void nccl_destroy(struct comm *comm)
     free(comm);
 }
 
-static const struct comm_ops nccl_ops = {nccl_all_reduce, nccl_reduce_scatter, nccl_all_gather, nccl_broadcast, nccl_barrier, nccl_group_begin, nccl_group_end, nccl_split, nccl_destroy};
+static const struct comm_ops nccl_ops = {nccl_all_reduce, nccl_reduce_scatter, nccl_all_gather, nccl_broadcast, nccl_barrier, nccl_group_begin, nccl_group_end, nccl_split,
+                                         nccl_destroy};

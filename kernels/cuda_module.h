@@ -1,6 +1,7 @@
 /* cuda_module: the CUDA backend is a shared object that is opened at run time, so that one program serves machines with and without GPU libraries.
  *
- * critic-rm-cuda.so is looked for at $CRITIC_RM_CUDA_MODULE, beside the program, and in the install folder's lib/critic-rm. It takes what it needs of base/ and comm/ from the program.
+ * critic-rm-cuda.so is looked for at $CRITIC_RM_CUDA_MODULE, beside the program, and in the install folder's lib/critic-rm. It takes what it needs of base/ and comm/
+ * from the program.
  */
 #ifndef KERNELS_CUDA_MODULE_H
 #define KERNELS_CUDA_MODULE_H

@@ -14,7 +14,7 @@ struct device;
 struct kernels;
 struct comm;
 
-/* An ordered queue of work. On the CPU it is always empty. On CUDA a handle points to a struct that begins with the cudaStream_t (cudaEvent_t): communication knows no more of it. */
+/* An ordered queue of work. On the CPU it is always empty. On CUDA a handle points to a struct that begins with the cudaStream_t (cudaEvent_t): comm knows no more of it. */
 struct stream { struct device *device; void *handle; };
 struct event { struct device *device; void *handle; };
 
@@ -45,7 +45,7 @@ struct device {
     struct stream stream;       /* compute */
     int n_threads;              /* CPU: threads of the pool, the caller included */
     size_t bytes_in_use;        /* sum of live allocations */
-    /* From the ranks of `host`, which move host memory, the communicator that moves this device's memory too; it owns host from then on. Collective. NULL: both memories are one. */
+    /* Of the ranks of `host`, which moves host memory, the communicator that moves this device's memory too and owns host. Collective. NULL: both memories are one. */
     int (*connect)(struct device *device, struct comm *host, struct comm **out);
     struct device_watch watch;  /* set by connect; else empty, and the host just waits */
     void *state;                /* the backend's own */
@@ -64,7 +64,7 @@ int device_ref_create(struct device **out);
 int device_cpu_create(const struct device_options *options, struct device **out);
 /* The CUDA backend, from its module (cuda_module.h). Fails when the module, a library it needs, the driver or the GPU is missing. */
 int device_cuda_create(const struct device_options *options, struct device **out);
-/* The GPUs that this process sees (CUDA_VISIBLE_DEVICES, or a batch system, may hide some): their number, and a hash of which they are, in order. Fails like device_cuda_create. */
+/* The GPUs that this process sees (CUDA_VISIBLE_DEVICES or a batch system may hide some): their number, and a hash of which they are. Fails like device_cuda_create. */
 int device_cuda_look(int *n_gpus, uint64_t *gpus);
 /* `connect` of the CUDA backend: in its module, by comm/nccl.c. */
 int cuda_module_connect(struct device *device, struct comm *host, struct comm **out);

@@ -59,7 +59,7 @@ static bool is_pending(const struct cuda_stream *s, cudaEvent_t event)
     return true;
 }
 
-/* Until the event, or with NULL all of the stream, is done; meanwhile the other ranks are looked after. What failed on the GPU is told by the runtime's own wait, which comes next. */
+/* Until the event, or with NULL all of the stream, is done; meanwhile device_watch looks after the other ranks. Errors of the GPU are told by the runtime's own wait behind it. */
 static int look_around(struct stream *stream, cudaEvent_t event)
 {
     const struct device_watch *watch = &stream->device->watch;

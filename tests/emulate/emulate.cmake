@@ -47,11 +47,15 @@ add_test(NAME emulate.test_nccl_faults.sh COMMAND bash ${CMAKE_SOURCE_DIR}/tests
 set_tests_properties(emulate.test_nccl_faults.sh PROPERTIES LABELS emulate TIMEOUT 300 PROCESSORS 2 ENVIRONMENT
   "${test_environment};NCCL_FAULT=$<TARGET_FILE:nccl_fault>;CRITIC_RM=$<TARGET_FILE:critic-rm>;TINY_FOLDER=$<TARGET_FILE:tiny_folder>;TOOLS=${CMAKE_SOURCE_DIR}/tests/tools;SOURCE=${CMAKE_SOURCE_DIR}")
 
-# It opens modules, which take base/ and comm/ from the program.
-set_target_properties(test_cuda_module PROPERTIES ENABLE_EXPORTS ON)
+# They open modules, which take base/ and comm/ from the program.
+set_target_properties(test_cuda_module test_cuda_ranks PROPERTIES ENABLE_EXPORTS ON)
 target_link_options(test_cuda_module PRIVATE LINKER:--undefined=comm_self_create,--undefined=watchdog_enter,--undefined=hash_bytes)
-target_compile_definitions(test_cuda_module PRIVATE TEST_BUILD_DIR="${CMAKE_BINARY_DIR}" EMULATED_MODULE="$<TARGET_FILE:critic-rm-cuda-emulated>")
-add_dependencies(test_cuda_module critic-rm-cuda-emulated)
+target_link_options(test_cuda_ranks PRIVATE LINKER:--undefined=hash_bytes)
+target_compile_definitions(test_cuda_module PRIVATE TEST_BUILD_DIR="${CMAKE_BINARY_DIR}")
+foreach(name test_cuda_module test_cuda_ranks)
+  target_compile_definitions(${name} PRIVATE EMULATED_MODULE="$<TARGET_FILE:critic-rm-cuda-emulated>")
+  add_dependencies(${name} critic-rm-cuda-emulated)
+endforeach()
 if(TARGET critic-rm-cuda)
   add_dependencies(test_cuda_module critic-rm-cuda)
 endif()

@@ -140,8 +140,6 @@ static const struct allocation *find(const void *at, size_t n_bytes)
     return NULL;
 }
 
-bool emulate_holds(const void *at, size_t n_bytes) { return find(at, n_bytes) && !find(at, n_bytes)->pinned; }
-
 static bool is_device(const void *at) { return memory.range && (const char *)at >= memory.range && (const char *)at < memory.range + range_bytes; }
 
 static void keep(void *at, size_t n_bytes, bool pinned)
@@ -516,6 +514,8 @@ bool emulate_queue_shared(struct CUstream_st *stream, bool (*advance)(void *cont
     queue.n_shared++;
     return true;
 }
+
+bool emulate_holds(const void *at, size_t n_bytes) { return is_device(at) && find(at, n_bytes); }
 
 /* ---- memory that is given back; copies ------------------------------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* The stand-in of NCCL: what critic-rm calls of it, with its types, names and numbers (tests/emulate/real/nccl.h). tests/emulate/nccl.c does the work, over MPI between real ranks. */
+/* The stand-in of NCCL: what critic-rm calls of it, with its types, names and numbers (tests/emulate/real/nccl.h). tests/emulate/nccl.c does the work over MPI. */
 #ifndef TESTS_EMULATE_NCCL_H
 #define TESTS_EMULATE_NCCL_H
 

@@ -159,6 +159,7 @@ static int a_rank_that_failed(void)
 {
     TRY(sum(N, COMM_F32, COMM_SUM));
     TRY(finish());
+    TRY(world->ops->barrier(world));
     if (!is_wrong()) {
         TRY(sum(N, COMM_F32, COMM_SUM));
         return finish();

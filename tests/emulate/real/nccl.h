@@ -25,7 +25,9 @@ struct nccl_functions {
     ncclResult_t (*group_start)(void), (*group_end)(void);
 };
 extern const struct nccl_functions nccl_functions;
-const struct nccl_functions nccl_functions = {ncclGetUniqueId, ncclCommInitRankConfig, ncclCommSplit, ncclCommFinalize, ncclCommDestroy, ncclCommAbort, ncclCommGetAsyncError, ncclGetErrorString,
-                                              ncclGetLastError, ncclAllReduce, ncclReduceScatter, ncclAllGather, ncclBroadcast, ncclGroupStart, ncclGroupEnd};
+const struct nccl_functions nccl_functions = {
+    ncclGetUniqueId, ncclCommInitRankConfig, ncclCommSplit, ncclCommFinalize, ncclCommDestroy, ncclCommAbort, ncclCommGetAsyncError, ncclGetErrorString, ncclGetLastError,
+    ncclAllReduce, ncclReduceScatter, ncclAllGather, ncclBroadcast, ncclGroupStart, ncclGroupEnd,
+};
 
 #endif
