@@ -12,7 +12,7 @@ table=${1:-}
 case $table in
 cpu) parts=(float32 bf16 avx512 io) targets=(critic-rm tiny_folder bench_kernels bench_io) ;;
 generate) parts=(generate) targets=(bench_generate) ;;
-*) echo "bench.sh cpu [float32] [bf16] [io], or bench.sh generate" >&2; exit 2 ;;
+*) echo "bench.sh cpu [float32] [bf16] [avx512] [io], or bench.sh generate" >&2; exit 2 ;;
 esac
 shift
 [ $# -gt 0 ] || set -- "${parts[@]}"
