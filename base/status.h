@@ -30,7 +30,7 @@ void trace_put(const struct trace *trace);
 bool trace_is_shared(void);
 void trace_share(void);
 
-_Noreturn void assert_failed(const char *file, int line, const char *what);
+__attribute__((noreturn)) void assert_failed(const char *file, int line, const char *what);
 
 #define FAIL(...) (fail_at(__FILE__, __LINE__, FAILED, __VA_ARGS__), FAILED)
 #define FAIL_USAGE(...) (fail_at(__FILE__, __LINE__, USAGE, __VA_ARGS__), USAGE)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # test.sh: installs what is missing, builds Release and ASan+UBSan, runs the tests of both. Ends non-zero when a test fails, or when a test of real data is
-# skipped although the data is there (CRITIC_RM_TEST_DATA, default ../shared/data). SmolLM2 is fetched when it can be; its tests are skipped, and named, when not.
+# skipped although the data is there (CRITIC_RM_TEST_DATA, default ../shared/data), or when nvcc is there and the CUDA module is not built. SmolLM2 is fetched when it can be; its tests are skipped, and named, when not.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,5 +31,11 @@ run() {     # run BUILD LABELS [cmake option...]
 }
 
 mkdir -p build
-run release 'unit|mpi|golden' -DCMAKE_BUILD_TYPE=Release
-run asan 'unit|mpi' -DCMAKE_BUILD_TYPE=Debug -DCRITIC_RM_SANITIZE=address,undefined
+run release 'unit|mpi|golden|emulate' -DCMAKE_BUILD_TYPE=Release -DCRITIC_RM_CUDA_ARCHITECTURES=90a
+if ! command -v nvcc >/dev/null; then
+    echo "cuda: skipped (no nvcc)"
+elif [ ! -e build/release/critic-rm-cuda.so ]; then
+    echo "nvcc is there, but the CUDA module was not built: see build/release.cmake.log" >&2
+    exit 1
+fi
+run asan 'unit|mpi|emulate' -DCMAKE_BUILD_TYPE=Debug -DCRITIC_RM_SANITIZE=address,undefined -DCRITIC_RM_CUDA=OFF

@@ -42,6 +42,7 @@ struct device {
 struct device_options {
     int n_threads;              /* 0: one per core this process may run on */
     const char *isa;            /* CPU: "auto", "amx" (AVX-512 and matrix registers), "avx512", "avx2", "scalar": the highest instruction set to use; "auto" is what CRITIC_RM_ISA says, or the best there is */
+    int ordinal;                /* CUDA: which of the GPUs that this process sees */
     bool batch_invariant;       /* a row of a matrix product is the same bits whatever the number of rows, and so is every row of every other operation */
 };
 
@@ -49,6 +50,8 @@ struct device_options {
 int device_ref_create(struct device **out);
 /* The CPU backend. One per process (it owns the thread pool). Fails when `isa` is not one of these or this processor lacks it. */
 int device_cpu_create(const struct device_options *options, struct device **out);
+/* The CUDA backend, from its module (cuda_module.h). Fails when the module, a library it needs, the driver or the GPU is missing. */
+int device_cuda_create(const struct device_options *options, struct device **out);
 void device_destroy(struct device **device);
 
 int device_alloc(struct device *device, size_t n_bytes, void **out);

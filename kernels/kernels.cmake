@@ -2,7 +2,7 @@
 # Debian's oneDNN runs on libgomp; the backend tells it to use one thread in each of ours.
 file(GLOB gomp_folders /usr/lib/gcc/*/*)
 find_library(GOMP_LIBRARY NAMES gomp libgomp.so.1 HINTS ${gomp_folders} REQUIRED)
-room(kernels GLOB kernels/*.c kernels/ref/*.c kernels/cpu/*.c LINK base ${DNNL_LIBRARY} ${GOMP_LIBRARY} Threads::Threads)
+room(kernels GLOB kernels/*.c kernels/ref/*.c kernels/cpu/*.c LINK base ${DNNL_LIBRARY} ${GOMP_LIBRARY} Threads::Threads ${CMAKE_DL_LIBS})
 target_include_directories(kernels PRIVATE ${DNNL_INCLUDE_DIR})
 
 # one object of vector_ops.c for each instruction set

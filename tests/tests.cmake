@@ -41,6 +41,8 @@ foreach(label unit mpi golden)
   endforeach()
 endforeach()
 
+include(tests/emulate/emulate.cmake)
+
 # Fuzzers (cmake --preset fuzz): label fuzz, CRITIC_RM_FUZZ_SECONDS each (300), from tests/fuzz/seeds/NAME; what they find more is kept in the build folder's corpus.
 if(CRITIC_RM_FUZZ)
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/fuzz/fuzz_*.c)

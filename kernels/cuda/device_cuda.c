@@ -1,0 +1,102 @@
+/* device_cuda: the CUDA backend's device and its table. The module's one door is cuda_module_create; cuda_module.c finds it. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernels/cuda/cuda.h"
+#include "kernels/cuda_module.h"
+
+int cuda_failed(const char *file, int line, cudaError_t error, const char *fmt, ...)
+{
+    char what[512];
+    va_list list;
+    va_start(list, fmt);
+    vsnprintf(what, sizeof what, fmt, list);
+    va_end(list);
+    cudaGetLastError();                 /* this error is told; it is not the next call's */
+    return fail_at(file, line, FAILED, "%s: CUDA says '%s' (%d)", what, cudaGetErrorString(error), (int)error), FAILED;
+}
+
+static int cuda_alloc(struct device *device, size_t n_bytes, void **out)
+{
+    void *at = NULL;
+    size_t n = n_bytes ? n_bytes : 1, n_free = 0, n_total = 0;
+    cudaError_t error = cudaMalloc(&at, n);
+    if (error == cudaErrorMemoryAllocation) {
+        cudaGetLastError();
+        CUDA_CHECK(cudaMemGetInfo(&n_free, &n_total), "cannot ask the GPU for its memory");
+        return FAIL("cannot allocate %.2f GiB on GPU %d: %.2f of its %.2f GiB are free; use more ranks, smaller micro-batches or device.recompute: layer", (double)n_bytes / 0x1p30,
+                    cuda_of(device)->ordinal, (double)n_free / 0x1p30, (double)n_total / 0x1p30);
+    }
+    CUDA_CHECK(error, "cannot allocate %zu bytes on GPU %d", n_bytes, cuda_of(device)->ordinal);
+    int status = cuda_zero(&device->stream, at, n);
+    if (status == OK)
+        status = cuda_synchronize(&device->stream);         /* zero for every stream */
+    if (status == OK)
+        *out = at;
+    else
+        cudaFree(at);
+    return status;
+}
+
+static void cuda_release(struct device *device, void *memory, size_t n_bytes)
+{
+    (void)device, (void)n_bytes;
+    cudaFree(memory);
+}
+
+static void cuda_destroy(struct device *device)
+{
+    cuda_streams_close(cuda_of(device));
+    free(device->state);
+    free(device);
+}
+
+static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_copy, cuda_zero, cuda_synchronize, cuda_event_record, cuda_event_wait, cuda_destroy};
+
+static void fill_table(struct kernels *table)
+{
+    cuda_elementwise_table(table);
+    cuda_rows_table(table);
+    cuda_norm_table(table);
+    cuda_loss_table(table);
+    cuda_sample_table(table);
+}
+
+/* cudaGetDeviceCount is the first call that needs the driver. */
+static int choose_gpu(int ordinal)
+{
+    int n_devices = 0, major = 0, minor = 0;
+    cudaError_t error = cudaGetDeviceCount(&n_devices);
+    CHECK(error != cudaErrorInsufficientDriver, "no CUDA driver, or one older than the CUDA runtime of this build: install the NVIDIA driver, or use device.kind: cpu");
+    CHECK(error != cudaErrorNoDevice, "no GPU is visible to this process: see nvidia-smi and CUDA_VISIBLE_DEVICES, or use device.kind: cpu");
+    CUDA_CHECK(error, "cannot count the GPUs");
+    CHECK(ordinal >= 0 && ordinal < n_devices, "GPU %d is asked for, and this process sees %d", ordinal, n_devices);
+    CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, ordinal), "cannot ask GPU %d what it is", ordinal);
+    CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal), "cannot ask GPU %d what it is", ordinal);
+    CHECK(major >= 8, "GPU %d has compute capability %d.%d: 8.0 is the least", ordinal, major, minor);
+    CUDA_CHECK(cudaSetDevice(ordinal), "cannot use GPU %d", ordinal);
+    return OK;
+}
+
+int cuda_module_create(const struct device_options *options, struct device **out)
+{
+    TRY(choose_gpu(options->ordinal));
+    struct device *device = calloc(1, sizeof *device);
+    struct cuda *cuda = calloc(1, sizeof *cuda);
+    if (!device || !cuda) {
+        free(device), free(cuda);
+        return FAIL("out of memory for the device");
+    }
+    cuda->ordinal = options->ordinal;
+    cuda->batch_invariant = options->batch_invariant;
+    *device = (struct device){.ops = &cuda_ops, .kernels = &cuda->kernels, .n_threads = 1, .state = cuda};
+    fill_table(&cuda->kernels);
+    int status = cuda_stream_open(device, &device->stream);
+    if (status != OK) {
+        cuda_destroy(device);
+        return status;
+    }
+    *out = device;
+    return OK;
+}

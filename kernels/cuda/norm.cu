@@ -1,0 +1,190 @@
+/* norm: RMSNorm forward and backward, sums over rows. A row is read once and kept in registers; the weights, which all rows share, come from the cache. */
+#include "kernels/cuda/norm.h"
+
+#include "kernels/cuda/elems.h"
+
+/* The threads that share a row. Teams that are warps lie side by side in a block. */
+struct team { int thread, n_threads; int64_t first, step; /* rows */ };
+
+template <bool PER_WARP> GPU_DEVICE struct team team_of(void)
+{
+    if (PER_WARP)
+        return {gpu_lane(), WARP, gpu_place() / WARP, gpu_places() / WARP};
+    return {gpu_thread(), gpu_n_threads(), (int64_t)gpu_block_x(), (int64_t)gpu_n_blocks_x()};
+}
+
+template <bool PER_WARP> GPU_DEVICE float team_sum(float x, float *partial) { return PER_WARP ? warp_sum(x) : block_sum(x, partial); }
+
+template <bool PER_WARP> struct chunks_of_thread { static const int N = PER_WARP ? 1 : NORM_CHUNKS; };
+
+/* Column of a thread's chunk k, and how much of the chunk is in the row. */
+template <class T> GPU_DEVICE int64_t column(const struct team &team, int k) { return ((int64_t)k * team.n_threads + team.thread) * chunk_of<T>::N; }
+template <class T> GPU_DEVICE int in_row(int64_t c, int64_t cols) { return c >= cols ? 0 : (int)least(chunk_of<T>::N, cols - c); }
+
+template <class T> GPU_DEVICE bool norm_aligned(const struct rmsnorm_args &a, const void *x, const void *y, const void *z)
+{
+    return a.cols % chunk_of<T>::N == 0 && on_16(a.weight) && on_16(x) && on_16(y) && on_16(z);
+}
+
+/* s = x (+ add, stored): returns this thread's share of sum(s^2). */
+template <class T, int CHUNKS> GPU_DEVICE float load_row(const struct rmsnorm_args &a, const struct team &team, int64_t row, bool aligned, struct chunk<T> *s)
+{
+    const int N = chunk_of<T>::N;
+    float squares = 0.0f;
+    GPU_UNROLL
+    for (int k = 0; k < CHUNKS; k++) {
+        int64_t c = column<T>(team, k), at = row * a.cols + c;
+        int n = in_row<T>(c, a.cols);
+        if (n == 0)
+            break;
+        s[k] = load_chunk((const T *)a.x + at, n, aligned);
+        if (a.add) {
+            struct chunk<T> add = load_chunk((const T *)a.add + at, n, aligned);
+            for (int j = 0; j < N; j++)
+                from_float(&s[k].x[j], to_float(s[k].x[j]) + to_float(add.x[j]));
+            store_chunk((T *)a.sum + at, s[k], n, aligned);
+        }
+        for (int j = 0; j < N; j++)
+            squares += to_float(s[k].x[j]) * to_float(s[k].x[j]);
+    }
+    return squares;
+}
+
+template <class T, bool PER_WARP> GPU_DEVICE void norm_forward(const struct rmsnorm_args &a, float *partial)
+{
+    const int N = chunk_of<T>::N, CHUNKS = chunks_of_thread<PER_WARP>::N;
+    struct team team = team_of<PER_WARP>();
+    bool aligned = norm_aligned<T>(a, a.x, a.y, a.add ? a.sum : a.y) && on_16(a.add);
+    for (int64_t row = team.first; row < a.rows; row += team.step) {
+        GPU_REGISTERS(struct chunk<T>, s, [CHUNKS]);
+        float rstd = 1.0f / sqrtf(team_sum<PER_WARP>(load_row<T, CHUNKS>(a, team, row, aligned, s), partial) / (float)a.cols + a.eps);
+        if (team.thread == 0)
+            a.rstd[row] = rstd;
+    GPU_UNROLL
+        for (int k = 0; k < CHUNKS; k++) {
+            int64_t c = column<T>(team, k);
+            int n = in_row<T>(c, a.cols);
+            if (n == 0)
+                break;
+            struct chunk<T> weight = load_chunk((const T *)a.weight + c, n, aligned);
+            for (int j = 0; j < N; j++)
+                from_float(&s[k].x[j], to_float(s[k].x[j]) * rstd * to_float(weight.x[j]));
+            store_chunk((T *)a.y + row * a.cols + c, s[k], n, aligned);
+        }
+    }
+}
+
+/* y_c = s_c r w_c: ds_c = r (w_c dy_c - s_c r^2 mean(s w dy)), dw_c = sum over rows of s_c r dy_c. */
+template <class T, bool PER_WARP> GPU_DEVICE void row_backward(const struct norm_backward_args &b, const struct team &team, int64_t row, bool aligned, float *dweight, float *partial)
+{
+    const struct rmsnorm_args &a = b.a;
+    const int N = chunk_of<T>::N, CHUNKS = chunks_of_thread<PER_WARP>::N;
+    GPU_REGISTERS(struct chunk<T>, s, [CHUNKS]);
+    GPU_REGISTERS(struct chunk<T>, dy, [CHUNKS]);
+    const int64_t cols = a.cols;
+    float r = a.rstd[row], dot = 0.0f;
+    GPU_UNROLL
+    for (int k = 0; k < CHUNKS; k++) {
+        int64_t c = column<T>(team, k);
+        int n = in_row<T>(c, cols);
+        if (n == 0)
+            break;
+        s[k] = load_chunk((const T *)a.x + row * cols + c, n, aligned);
+        dy[k] = load_chunk((const T *)a.dy + row * cols + c, n, aligned);
+        struct chunk<T> weight = load_chunk((const T *)a.weight + c, n, aligned);
+        for (int j = 0; j < N; j++) {
+            dot += to_float(s[k].x[j]) * to_float(weight.x[j]) * to_float(dy[k].x[j]);
+            dweight[k * N + j] += to_float(s[k].x[j]) * r * to_float(dy[k].x[j]);
+        }
+    }
+    float pull = team_sum<PER_WARP>(dot, partial) / (float)cols * r * r;
+    GPU_UNROLL
+    for (int k = 0; k < CHUNKS; k++) {
+        int64_t c = column<T>(team, k);
+        int n = in_row<T>(c, cols);
+        if (n == 0)
+            break;
+        T *dx = (T *)a.dx + row * cols + c;
+        struct chunk<T> weight = load_chunk((const T *)a.weight + c, n, aligned), out = {};
+        if (a.accumulate)
+            out = load_chunk(dx, n, aligned);
+        for (int j = 0; j < N; j++)
+            from_float(&out.x[j], to_float(out.x[j]) + r * (to_float(weight.x[j]) * to_float(dy[k].x[j]) - to_float(s[k].x[j]) * pull));
+        store_chunk(dx, out, n, aligned);
+    }
+}
+
+/* A part's rows are one team's, so its dweight stays in registers. */
+template <class T, bool PER_WARP> GPU_DEVICE void norm_backward(const struct norm_backward_args &b, float *partial)
+{
+    const struct rmsnorm_args &a = b.a;
+    const int N = chunk_of<T>::N, CHUNKS = chunks_of_thread<PER_WARP>::N;
+    struct team team = team_of<PER_WARP>();
+    bool aligned = norm_aligned<T>(a, a.x, a.dy, a.dx), floats_aligned = a.cols % 4 == 0 && aligned;
+    float dweight[CHUNKS * N];
+    for (int i = 0; i < CHUNKS * N; i++)
+        dweight[i] = 0.0f;
+    int64_t first = team.first * b.rows_of_part;
+    for (int64_t row = first; row < least(a.rows, first + b.rows_of_part); row++)
+        row_backward<T, PER_WARP>(b, team, row, aligned, dweight, partial);
+    GPU_UNROLL
+    for (int k = 0; k < CHUNKS; k++) {
+        int64_t c = column<T>(team, k);
+        int n = in_row<T>(c, a.cols);
+        if (n > 0 && first < a.rows)
+            store_floats<N>(b.partial + team.first * a.cols + c, dweight + k * N, n, floats_aligned);
+    }
+}
+
+template <class T> GPU_DEVICE void norm_forward_warp(const struct rmsnorm_args &a) { norm_forward<T, true>(a, NULL); }
+template <class T> GPU_DEVICE void norm_backward_warp(const struct norm_backward_args &b) { norm_backward<T, true>(b, NULL); }
+
+template <class T> GPU_DEVICE void norm_forward_block(const struct rmsnorm_args &a)
+{
+    GPU_SHARED(float, partial, [NORM_THREADS / WARP]);
+    norm_forward<T, false>(a, partial);
+}
+
+template <class T> GPU_DEVICE void norm_backward_block(const struct norm_backward_args &b)
+{
+    GPU_SHARED(float, partial, [NORM_THREADS / WARP]);
+    norm_backward<T, false>(b, partial);
+}
+
+/* ---- sums over rows -------------------------------------------------------------------------------------------------------------------------- */
+
+template <class T> GPU_DEVICE void sum_rows(const struct sum_rows_args &a)
+{
+    const int N = chunk_of<T>::N;
+    int64_t c = gpu_place() * N, first = (int64_t)gpu_block_y() * a.rows_of_part;
+    int n = in_row<T>(c, a.cols);
+    bool aligned = a.cols % N == 0 && on_16(a.x);
+    float sum[N];
+    if (n == 0)
+        return;
+    for (int j = 0; j < N; j++)
+        sum[j] = 0.0f;
+    for (int64_t t = first; t < least(a.rows, first + a.rows_of_part); t++) {
+        struct chunk<T> x = load_chunk((const T *)a.x + t * a.cols + c, n, aligned);
+        for (int j = 0; j < N; j++)
+            sum[j] += to_float(x.x[j]);
+    }
+    store_floats<N>(a.partial + (int64_t)gpu_block_y() * a.cols + c, sum, n, aligned);
+}
+
+GPU_KERNEL(sum_parts, SUM_THREADS, struct sum_parts_args, a)
+{
+    int64_t c = gpu_place();
+    if (c >= a.cols)
+        return;
+    float sum = 0.0f;
+    for (int64_t p = 0; p < a.n_parts; p++)
+        sum += a.partial[p * a.cols + c];
+    a.sum[c] += sum;
+}
+
+GPU_KERNEL_BY_DTYPE(norm_forward_warp, WARP_NORM_THREADS, struct rmsnorm_args)
+GPU_KERNEL_BY_DTYPE(norm_forward_block, NORM_THREADS, struct rmsnorm_args)
+GPU_KERNEL_BY_DTYPE(norm_backward_warp, WARP_NORM_THREADS, struct norm_backward_args)
+GPU_KERNEL_BY_DTYPE(norm_backward_block, NORM_THREADS, struct norm_backward_args)
+GPU_KERNEL_BY_DTYPE(sum_rows, SUM_THREADS, struct sum_rows_args)

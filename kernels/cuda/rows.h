@@ -1,0 +1,22 @@
+/* rows: the kernels of rows.cu, as rows.c launches them. */
+#ifndef KERNELS_CUDA_ROWS_H
+#define KERNELS_CUDA_ROWS_H
+
+#include "kernels/cuda/launch.h"
+#include "kernels/kernels.h"
+
+enum { ROWS_THREADS = 256 };
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+GPU_DECLARE_BY_DTYPE(embedding_forward);
+GPU_DECLARE_BY_DTYPE(embedding_backward);    /* a block for each row */
+GPU_DECLARE_BY_DTYPE(gather_rows);
+GPU_DECLARE_BY_DTYPE(scatter_add_rows);
+GPU_DECLARE_BY_DTYPE(scatter_rows);
+#ifdef __cplusplus
+}
+#endif
+
+#endif

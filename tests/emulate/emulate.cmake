@@ -1,0 +1,40 @@
+# The CUDA backend on the CPU: the same sources, with the stand-ins of tests/emulate for what CUDA gives. Tests of label emulate link it.
+enable_language(CXX)
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.c ${CMAKE_SOURCE_DIR}/tests/emulate/*.c)
+list(FILTER sources EXCLUDE REGEX "/test_[^/]*$")
+add_library(cuda_emulated OBJECT ${sources})
+target_include_directories(cuda_emulated PUBLIC ${CMAKE_SOURCE_DIR} ${CMAKE_SOURCE_DIR}/tests/emulate/include)
+add_library(kernels_emulated STATIC $<TARGET_OBJECTS:cuda_emulated>)
+target_include_directories(kernels_emulated PUBLIC ${CMAKE_SOURCE_DIR}/tests/emulate/include)
+target_link_libraries(kernels_emulated PUBLIC kernels)
+
+# The same as a module, so that any program runs on it: CRITIC_RM_CUDA_MODULE names it.
+add_library(critic-rm-cuda-emulated MODULE $<TARGET_OBJECTS:cuda_emulated>)
+set_target_properties(critic-rm-cuda-emulated PROPERTIES PREFIX "" LINKER_LANGUAGE CXX)
+
+# Kernel sources are C++ to g++ here, whatever they are called.
+function(emulate_kernels TARGET)
+  foreach(source ${ARGN})
+    set_source_files_properties(${source} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++;-std=c++17")
+    target_sources(${TARGET} PRIVATE ${source})
+  endforeach()
+endfunction()
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/cuda/*.cu)
+emulate_kernels(cuda_emulated ${sources})
+
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/emulate/test_*.c)
+foreach(source ${sources})
+  test_program(emulate ${source})
+  get_filename_component(name ${source} NAME_WE)
+  target_link_libraries(${name} PRIVATE kernels_emulated)
+endforeach()
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/*.cu)
+emulate_kernels(test_faults ${sources})
+
+# It opens modules, which take base/ from the program.
+set_target_properties(test_cuda_module PROPERTIES ENABLE_EXPORTS ON)
+target_compile_definitions(test_cuda_module PRIVATE TEST_BUILD_DIR="${CMAKE_BINARY_DIR}" EMULATED_MODULE="$<TARGET_FILE:critic-rm-cuda-emulated>")
+add_dependencies(test_cuda_module critic-rm-cuda-emulated)
+if(TARGET critic-rm-cuda)
+  add_dependencies(test_cuda_module critic-rm-cuda)
+endif()

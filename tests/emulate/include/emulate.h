@@ -1,0 +1,147 @@
+/* emulate: kernels/cuda/gpu.h on the CPU. Each thread of a block is a fiber (block.c); blocks run one behind the other, threads in a seeded random order
+ * between the places where they must meet. What a GPU would leave undefined stops the program with a sentence. For C, and for kernel sources. */
+#ifndef TESTS_EMULATE_EMULATE_H
+#define TESTS_EMULATE_EMULATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What gpu_kernel.entry points to. */
+enum { EMULATE_KERNEL = 0x6b65726e };
+struct emulate_kernel { uint32_t magic; const char *name; void (*run)(const void *args); size_t args_bytes; int max_threads; };
+
+/* A launch, and where the running thread is in it. */
+struct emulate_launch { const struct emulate_kernel *kernel; const void *args; unsigned grid[3]; int n_threads; size_t shared_bytes; };
+struct emulate_here { unsigned block[3], grid[3]; int thread, n_threads; };
+extern struct emulate_here emulate_here;
+
+/* Runs all blocks, each to its end. */
+void emulate_run(const struct emulate_launch *launch);
+
+/* For threads of kernels. */
+enum emulate_exchange { EMULATE_SHUFFLE, EMULATE_SHUFFLE_XOR, EMULATE_BALLOT, EMULATE_WARP_BARRIER, EMULATE_OTHER /* and above: others' own */ };
+enum { EMULATE_LANE_BYTES = 64, EMULATE_LANES = 32 };
+struct emulate_lane { unsigned char bytes[EMULATE_LANE_BYTES]; };
+
+void emulate_barrier(void);
+/* All 32 lanes of the warp bring n_bytes to the same kind of exchange; returns what they brought, by lane, until this lane's next but one exchange. */
+const struct emulate_lane *emulate_exchange(int kind, const void *mine, size_t n_bytes);
+/* Shared memory of the running block: one piece for each `site`, full of NaN when the block begins; that of the launch. */
+void *emulate_shared(const void *site, size_t n_bytes, size_t alignment);
+void *emulate_dynamic_shared(void);
+/* 16-byte accesses: stops unless `p` lies on 16 bytes. */
+void emulate_on_16(const void *p);
+
+/* For tests: the seed of all orders from here on (the start: CRITIC_RM_EMULATE_SEED, or 1), and how often the host has waited for the device. */
+void emulate_seed(uint64_t seed);
+uint64_t emulate_random(uint64_t below);
+int64_t emulate_n_waits(void);
+void emulate_stop(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
+
+#ifdef __cplusplus
+}
+
+#include <string.h>
+
+#define GPU_DEVICE static inline
+
+#define GPU_KERNEL(name, max_threads, type, a)                                                                                            \
+    static void name##_body(const type &a);                                                                                               \
+    static void name##_run(const void *args) { name##_body(*(const type *)args); }                                                        \
+    static const struct emulate_kernel name##_entry = {EMULATE_KERNEL, #name, name##_run, sizeof(type), max_threads};                     \
+    extern "C" { extern const struct gpu_kernel name; const struct gpu_kernel name = {#name, &name##_entry, sizeof(type), max_threads}; } \
+    static void name##_body(const type &a)
+
+#define GPU_SHARED(type, name, dims)                \
+    static const char name##_site = 0;              \
+    typedef type name##_type dims;                  \
+    name##_type &name = *(name##_type *)emulate_shared(&name##_site, sizeof(name##_type), alignof(type))
+
+/* full of NaN, so that what is read before it is filled shows */
+#define GPU_REGISTERS(type, name, dims) \
+    type name dims;                     \
+    memset(name, 0xff, sizeof name)
+
+#define GPU_UNROLL
+
+GPU_DEVICE int gpu_thread(void) { return emulate_here.thread; }
+GPU_DEVICE int gpu_n_threads(void) { return emulate_here.n_threads; }
+GPU_DEVICE unsigned gpu_block_x(void) { return emulate_here.block[0]; }
+GPU_DEVICE unsigned gpu_block_y(void) { return emulate_here.block[1]; }
+GPU_DEVICE unsigned gpu_block_z(void) { return emulate_here.block[2]; }
+GPU_DEVICE unsigned gpu_n_blocks_x(void) { return emulate_here.grid[0]; }
+GPU_DEVICE void gpu_barrier(void) { emulate_barrier(); }
+GPU_DEVICE void gpu_warp_barrier(void) { emulate_exchange(EMULATE_WARP_BARRIER, NULL, 0); }
+GPU_DEVICE void *gpu_dynamic_shared(void) { return emulate_dynamic_shared(); }
+GPU_DEVICE int gpu_popcount(uint32_t x) { return __builtin_popcount(x); }
+
+/* The value of one lane of an exchange. */
+template <class T> static inline T emulate_value(const struct emulate_lane *lanes, int lane)
+{
+    T x;
+    memcpy(&x, lanes[lane].bytes, sizeof x);
+    return x;
+}
+
+template <class T> static inline T gpu_shuffle(T x, int lane) { return emulate_value<T>(emulate_exchange(EMULATE_SHUFFLE, &x, sizeof x), lane % EMULATE_LANES); }
+
+template <class T> static inline T gpu_shuffle_xor(T x, int mask)
+{
+    return emulate_value<T>(emulate_exchange(EMULATE_SHUFFLE_XOR, &x, sizeof x), (emulate_here.thread ^ mask) % EMULATE_LANES);
+}
+
+GPU_DEVICE uint32_t gpu_ballot(bool x)
+{
+    const struct emulate_lane *lanes = emulate_exchange(EMULATE_BALLOT, &x, sizeof x);
+    uint32_t votes = 0;
+    for (int i = 0; i < EMULATE_LANES; i++)
+        votes |= (uint32_t)emulate_value<bool>(lanes, i) << i;
+    return votes;
+}
+
+GPU_DEVICE struct gpu_16 gpu_load16(const void *from)
+{
+    struct gpu_16 x;
+    emulate_on_16(from);
+    memcpy(&x, from, 16);
+    return x;
+}
+
+GPU_DEVICE void gpu_store16(void *to, struct gpu_16 x)
+{
+    emulate_on_16(to);
+    memcpy(to, &x, 16);
+}
+
+GPU_DEVICE uint32_t gpu_bits(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    return bits;
+}
+
+/* to nearest, ties to even */
+GPU_DEVICE uint16_t gpu_bf16(float x)
+{
+    uint32_t bits = gpu_bits(x);
+    if ((bits & 0x7fffffffu) > 0x7f800000u)
+        return 0x7fff;
+    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+GPU_DEVICE float gpu_float(uint16_t x)
+{
+    uint32_t bits = (uint32_t)x << 16;
+    float y;
+    memcpy(&y, &bits, 4);
+    return y;
+}
+
+#endif
+
+#endif
