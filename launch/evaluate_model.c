@@ -52,10 +52,13 @@ static int ready(const struct asked *a)
 
 /* ---- rewards --------------------------------------------------------------------------------------------------------------------------------- */
 
+/* The table must not depend on the size of the cache. */
 static int take_score(void *owner, struct scored *scored)
 {
     struct asked *a = owner;
     struct evaluate_counts *counts = counts_of(a);
+    CHECK_USAGE(scored->lacks_mb == 0, "generate.kv_memory_mb is too small for a response of, with prompt and instruction, %lld tokens: raise it to %lld", (long long)scored->n_path,
+                (long long)scored->lacks_mb);
     *score_of(a) = scored_mean(scored);
     counts->no_room += scored->no_room;
     counts->texts += a->e->scorer.reads_critique ? scored->n : 0;

@@ -89,6 +89,17 @@ static int ask(const struct judge *judge, struct judged *d)
     return OK;
 }
 
+/* The record's place is put in front of a failure's sentence. */
+static int ask_here(const struct judge *judge, const struct pair_record *r, struct judged *d)
+{
+    struct trace trace;
+    int status = ask(judge, d);
+    if (status == OK)
+        return OK;
+    trace_take(&trace);
+    return fail_at(__FILE__, __LINE__, status, "%s: %s", r->where, trace.sentence);
+}
+
 int judged_submit(const struct judge *judge, const struct pair_record *r, int (*done)(void *owner, struct judged *judged), void *owner, struct judged **out)
 {
     struct judged *d = calloc(1, sizeof *d);
@@ -99,5 +110,5 @@ int judged_submit(const struct judge *judge, const struct pair_record *r, int (*
     TRY(name(d, r));
     TRY(encode_or_refuse(judge, r, d));
     describe(d, r);
-    return d->skip == JUDGE_ASKED ? ask(judge, d) : done(owner, d);
+    return d->skip == JUDGE_ASKED ? ask_here(judge, r, d) : done(owner, d);
 }

@@ -20,7 +20,7 @@ struct judged {
     void *owner;
 };
 
-/* Encodes the record and submits its calls; done is called, perhaps at once, when all candidates are there. It may free the record. */
+/* Encodes the record and submits its calls; USAGE where the cache could never hold one. done is called, perhaps at once, when all candidates are there. It may free the record. */
 int judged_submit(const struct judge *judge, const struct pair_record *record, int (*done)(void *owner, struct judged *judged), void *owner, struct judged **out);
 void judged_free(struct judged **judged);
 
