@@ -23,9 +23,12 @@ struct critique {
 
 struct item { struct judged *judged; };
 
+/* The ranks of a tensor group judge the same records: one of them names what it refuses. */
 static int done(void *owner, struct judged *judged)
 {
     struct critique *c = owner;
+    if (judged->skip == JUDGE_REFUSED && c->session.mesh->tensor->rank == 0)
+        log_warn("%s is not judged: %s", c->at->where, judged->why);
     return part_run_ready(c->run, (int64_t)judged->record.source);
 }
 

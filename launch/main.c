@@ -142,7 +142,7 @@ int main(int argc, char **argv)
     int status = command->argv ? comm_mpi_start(&argc, &argv, &command->world) : FAILED;
     if (!command->world)
         return 1;
-    log_quiet(command->world->rank != 0);
+    log_rank(command->world->rank);
     if (status == OK)
         status = run(argc, argv, command, &arguments);
     if (status != OK && status != STOPPED && *trace_sentence())

@@ -36,9 +36,10 @@ records() { [ "$(wc -l <"$dir/want.jsonl")" -eq 24 ] && [ "$(sed -E 's/.*"id":"(
 check "every record once" records
 check "force_score gives every candidate a score" eval '[ "$(grep -o "\"raw\":" "$dir/want.jsonl" | wc -l)" -eq 192 ] && [ "$(grep -oE "\"judge_score\":([1-9]|10)\.0," "$dir/want.jsonl" | wc -l)" -eq 192 ]'
 check "without it this model gives none" eval 'critique 1 unforced generate.force_score=false 2>&1 | grep -F "192 candidates; parse rate 0.000"'
-one_odd() { # its prompt ends with the assistant
+one_odd() { # its prompt ends with the assistant; the part of the third and fourth record is rank 1's
     { pairs 2; echo '{"prompt": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "chosen": "b", "rejected": "c"}'; } >"$dir/odd.jsonl"
-    says 0 "0 without room for a critique, 1 that cannot be rendered" generation 2 critique "$dir/odd.jsonl" "$dir/odd" && [ "$(generation 1 dump "$dir/odd" | wc -l)" -eq 2 ]
+    says 0 "0 without room for a critique, 1 that cannot be rendered" generation 2 critique "$dir/odd.jsonl" "$dir/odd" || return 1
+    grep -F "warning of rank 1: $dir/odd.jsonl, line 3 is not judged: a prompt must end with a user's message" "$dir/says.log" && [ "$(generation 1 dump "$dir/odd" | wc -l)" -eq 2 ]
 }
 check "a record that cannot be rendered is counted, and ends nothing" one_odd
 check "a complete set is left alone" says 0 "$dir/one is complete" critique 1 one

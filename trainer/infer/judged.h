@@ -13,7 +13,7 @@ struct judged {
     struct candidate_record record;
     enum judge_skip skip;
     int n_left;                             /* responses whose candidates are to come */
-    char *id, *subset;
+    char *id, *subset, *why;                /* why: a sentence, where the record is refused */
     struct token_list prompt, response[2];
     struct judging side[2];
     int (*done)(void *owner, struct judged *judged);
