@@ -41,7 +41,7 @@ int parts_open(const char *folder, const struct set_form *form, struct parts *ou
 struct parts_range { int64_t first, end; };
 struct parts_range parts_range(const struct parts *parts, int32_t part);
 bool parts_is_done(const struct parts *parts, int32_t part);
-/* The set's list is there: nothing is left to do. */
+/* The set's list is there: nothing is left to do. One process asks and tells the others. */
 bool parts_is_complete(const struct parts *parts);
 
 /* done[n_parts]. One process asks and tells the others: they may be finishing parts already. Returns how many are done. */

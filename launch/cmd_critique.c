@@ -165,11 +165,13 @@ static int begin_parts(struct critique *c)
 
 static int critique(struct critique *c)
 {
+    bool complete;
     double started_s = clock_s();
     struct comm *world = c->session.world;
     TRY(agree_status(world, world->rank == 0 ? begin_parts(c) : OK));
     TRY(agree_status(world, parts_open(c->folder, &set_candidates, &c->job.parts)));
-    if (parts_is_complete(&c->job.parts)) {
+    TRY(part_run_is_complete(&c->session, &c->job.parts, &complete));
+    if (complete) {
         log_info("%s is complete", c->folder);
         return OK;
     }
