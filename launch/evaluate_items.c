@@ -95,13 +95,14 @@ static int read_scores(const struct evaluate_items *t, int64_t i, json_t *list, 
     return OK;
 }
 
+/* Counts of one part are below 2^31, and so are parts: their sum is below 2^62. */
 static int read_counts(json_t *json, const char *where, struct evaluate_counts *total)
 {
     struct evaluate_counts n = {0};
-    TRY(json_get_int(json, "no_room", where, 0, INT64_MAX, &n.no_room));
-    TRY(json_get_int(json, "texts", where, 0, INT64_MAX, &n.texts));
-    TRY(json_get_int(json, "cut", where, 0, INT64_MAX, &n.cut));
-    TRY(json_get_int(json, "parsed", where, 0, INT64_MAX, &n.parsed));
+    TRY(json_get_int(json, "no_room", where, 0, INT32_MAX, &n.no_room));
+    TRY(json_get_int(json, "texts", where, 0, INT32_MAX, &n.texts));
+    TRY(json_get_int(json, "cut", where, 0, INT32_MAX, &n.cut));
+    TRY(json_get_int(json, "parsed", where, 0, INT32_MAX, &n.parsed));
     add(total, &n);
     return OK;
 }

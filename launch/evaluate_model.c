@@ -300,17 +300,37 @@ static int write_part(void *owner, int32_t part, void *const *item, int64_t n, b
     return status;
 }
 
-static int take_parts(struct evaluating *e, struct evaluate_counts *total)
+/* A part holds the items of its range and no others. */
+static int check_range(const struct evaluating *e, int32_t part, json_t *json, const char *where)
+{
+    int64_t first;
+    json_t *list;
+    struct parts_range range = parts_range(e->parts, part);
+    TRY(json_get_int(json, "first", where, 0, INT64_MAX, &first));
+    TRY(json_get_array(json, "items", where, &list));
+    CHECK(first == range.first && (int64_t)json_array_size(list) == range.end - range.first,
+          "%s: it holds %zu items from item %lld on, and its own are %lld to %lld: remove the folder, and run the same command again", where, json_array_size(list), (long long)first,
+          (long long)range.first, (long long)range.end - 1);
+    return OK;
+}
+
+static int take_part(struct evaluating *e, int32_t part, struct evaluate_counts *total)
 {
     char where[1200];
-    for (int32_t i = 0; i < e->parts->n_parts; i++) {
-        json_t *json;
-        snprintf(where, sizeof where, "%s, part %d", e->parts->folder, i);
-        TRY(parts_summary(e->parts, i, &json));
-        TRY(take_items(e, json, where, total));
-    }
-    CHECK(total->responses == e->benchmark->n_responses, "the parts in %s hold %lld of %lld responses: remove the folder, and run the same command again", e->parts->folder,
-          (long long)total->responses, (long long)e->benchmark->n_responses);
+    json_t *json;
+    snprintf(where, sizeof where, "%s, part %d", e->parts->folder, part);
+    TRY(parts_summary(e->parts, part, &json));
+    int status = check_range(e, part, json, where);
+    if (status == OK)
+        status = evaluate_items_read(&e->items, json, where, total);
+    json_decref(json);
+    return status;
+}
+
+static int take_parts(struct evaluating *e, struct evaluate_counts *total)
+{
+    for (int32_t i = 0; i < e->parts->n_parts; i++)
+        TRY(take_part(e, i, total));
     return OK;
 }
 

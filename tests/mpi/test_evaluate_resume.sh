@@ -55,6 +55,13 @@ marked() { # a score of a finished part is made one that no model gives: it must
     [ "$(grep -c -- -12345.6789 "$dir/marked/items.jsonl")" -eq 1 ] && [ "$(diff "$dir/whole/items.jsonl" "$dir/marked/items.jsonl" | grep -c '^>')" -eq 1 ]
 }
 check "what is done is not done again" marked
+misplaced() { # a part's sidecar holds another part's items
+    cp -r "$dir/stopped" "$dir/misplaced" || return 1
+    local part; part=($(parts_of "$dir/misplaced"))
+    cp "$dir/misplaced/${part[0]}" "$dir/misplaced/${part[1]}" || return 1
+    says 1 "and its own are" reward 1 misplaced && [ ! -e "$dir/misplaced/table.json" ]
+}
+check "a part that holds the items of another is refused" misplaced
 check "the same command goes on, on one rank" eval 'reward 1 stopped >"$dir/shown" && diff "$dir/shown" "$dir/whole/table.txt" && same_table "$dir/whole" "$dir/stopped"'
 complete() {
     cp "$dir/whole/table.txt" "$dir/stopped/table-00003-of-00030.json"       # a kill came before this part was removed
