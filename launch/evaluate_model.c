@@ -173,13 +173,6 @@ static int ask_item(struct evaluating *e, int64_t item)
     return OK;
 }
 
-static int take_items(struct evaluating *e, json_t *json, const char *where, struct evaluate_counts *total)
-{
-    int status = evaluate_items_read(&e->items, json, where, total);
-    json_decref(json);
-    return status;
-}
-
 /* ---- in memory ------------------------------------------------------------------------------------------------------------------------------- */
 
 static int ask_mine(struct evaluating *e)
@@ -222,16 +215,15 @@ static int put_mine(const struct evaluating *e, char **text, size_t *n_bytes)
 
 static int take_lines(struct evaluating *e, struct lines *lines, struct evaluate_counts *total)
 {
-    const char *text;
-    size_t n_bytes;
-    int64_t number;
+    char where[256];
     for (;;) {
         json_t *json;
-        TRY(lines_next(lines, &text, &n_bytes, &number));
-        if (!text)
+        TRY(json_next_line(lines, where, sizeof where, NULL, &json));
+        if (!json)
             return OK;
-        TRY(json_parse(text, n_bytes, lines_where(lines), &json));
-        TRY(take_items(e, json, lines_where(lines), total));
+        int status = evaluate_items_read(&e->items, json, where, total);
+        json_decref(json);
+        TRY(status);
     }
 }
 
