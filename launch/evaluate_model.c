@@ -34,6 +34,7 @@ struct evaluating {
     struct part_run *run;       /* of the parts, */
     struct pace pace;           /* or of the items in memory */
     double started_s;
+    int64_t n_done;             /* responses of this start, on all ranks */
 };
 
 static const struct benchmark_response *response_of(const struct asked *a) { return &a->e->benchmark->response[a->i]; }
@@ -365,12 +366,20 @@ static int open_model(struct evaluating *e, enum evaluate_by by)
 /* n is rank 0's, which prints. */
 static void report(const struct evaluating *e, enum evaluate_by by, const struct evaluate_counts *n)
 {
-    log_info("%s: %lld responses in %.1f s; %lld left no room for a text; %lld of %lld texts cut by the limit", e->benchmark->path, (long long)n->responses, clock_s() - e->started_s,
-             (long long)n->no_room, (long long)n->cut, (long long)n->texts);
+    log_info("%s: %lld of %lld responses in %.1f s; %lld of all left no room for a text; %lld of %lld texts cut by the limit", e->benchmark->path, (long long)e->n_done, (long long)n->responses,
+             clock_s() - e->started_s, (long long)n->no_room, (long long)n->cut, (long long)n->texts);
     if (by == EVALUATE_JUDGE)
         log_info("  parse rate %.3f: %lld of %lld critiques have a score", n->texts > 0 ? (double)n->parsed / (double)n->texts : 0.0, (long long)n->parsed, (long long)n->texts);
     if (by == EVALUATE_REPLY)
         log_info("  %lld of %lld responses have a verdict", (long long)n->parsed, (long long)n->responses);
+}
+
+/* Items that an earlier start did have no counts here. */
+static int count_done(struct evaluating *e)
+{
+    for (int64_t i = 0; i < e->benchmark->n_items; i++)
+        e->n_done += e->items.counts[i].responses;
+    return all_reduce(e->session->mesh->data, &e->n_done, 1, COMM_I64, COMM_SUM, NULL);
 }
 
 static int evaluate(struct evaluating *e, enum evaluate_by by, struct scores *out)
@@ -379,6 +388,7 @@ static int evaluate(struct evaluating *e, enum evaluate_by by, struct scores *ou
     TRY(allocate(e, out));
     TRY(open_model(e, by));
     TRY(e->parts ? run_in_parts(e, &total) : run_in_memory(e, &total));
+    TRY(count_done(e));
     report(e, by, &total);
     return OK;
 }
