@@ -32,7 +32,7 @@ check "an evaluation on one rank" eval 'reward 1 whole >"$dir/shown"'
 length=$(($(now_ms) - begin))
 check "shows its table and leaves no parts" eval 'diff "$dir/shown" "$dir/whole/table.txt" && ! parts_of "$dir/whole" && [ -f "$dir/whole/parts.json" ]'
 check "has the same files on data 2" eval 'reward 2 data && same_table "$dir/whole" "$dir/data"'
-check "and the same table in memory" eval 'diff <(reward 2 "") "$dir/whole/table.txt"'
+check "and the same table in memory" eval 'diff <(reward 2 "" 2>"$dir/said") "$dir/whole/table.txt" && grep -F "bench.jsonl: 60 of 60 responses in " "$dir/said"'
 check "USR1 in the middle is status 3, and finished parts are kept" slowly stopped USR1 2 "$dir/stopped" "${reward[@]}"
 
 refused() { # refused PLACE WORDS ARGUMENT...: status 2
@@ -51,10 +51,19 @@ check "another option, model, benchmark or way is refused by name" refusals
 marked() { # a score of a finished part is made one that no model gives: it must come back
     cp -r "$dir/stopped" "$dir/marked" || return 1
     local part; part="$dir/marked/$(parts_of "$dir/marked" | head -n 1)"
-    sed -Ei '0,/^( *)-?[0-9]+\.[0-9e+-]+/s//\1-12345.6789/' "$part" && reward 1 marked >/dev/null || return 1
+    local done; done=$(($(parts_of "$dir/marked" | wc -l) * 2))      # a part is an item of two responses
+    sed -Ei '0,/^( *)-?[0-9]+\.[0-9e+-]+/s//\1-12345.6789/' "$part" && reward 1 marked >/dev/null 2>"$dir/said" || return 1
+    grep -F "bench.jsonl: $((60 - done)) of 60 responses in " "$dir/said" || return 1
     [ "$(grep -c -- -12345.6789 "$dir/marked/items.jsonl")" -eq 1 ] && [ "$(diff "$dir/whole/items.jsonl" "$dir/marked/items.jsonl" | grep -c '^>')" -eq 1 ]
 }
 check "what is done is not done again" marked
+misplaced() { # a part's sidecar holds another part's items
+    cp -r "$dir/stopped" "$dir/misplaced" || return 1
+    local part; part=($(parts_of "$dir/misplaced"))
+    cp "$dir/misplaced/${part[0]}" "$dir/misplaced/${part[1]}" || return 1
+    says 1 "and its own are" reward 1 misplaced && [ ! -e "$dir/misplaced/table.json" ]
+}
+check "a part that holds the items of another is refused" misplaced
 check "the same command goes on, on one rank" eval 'reward 1 stopped >"$dir/shown" && diff "$dir/shown" "$dir/whole/table.txt" && same_table "$dir/whole" "$dir/stopped"'
 complete() {
     cp "$dir/whole/table.txt" "$dir/stopped/table-00003-of-00030.json"       # a kill came before this part was removed

@@ -155,6 +155,22 @@ static void damaged_scores_are_named(void **state)
     refused(0, "{}", "\"items\"");
 }
 
+static void a_count_that_no_part_has_is_refused(void **state)
+{
+    (void)state;
+    open_pairs();
+    static const char *const key[] = {"no_room", "texts", "cut", "parsed"};
+    for (size_t i = 0; i < sizeof key / sizeof *key; i++) {
+        struct evaluate_counts total = {0};
+        json_t *json = json_pack("{s:i, s:i, s:i, s:i, s:i, s:[]}", "first", 0, "no_room", 0, "texts", 0, "cut", 0, "parsed", 0, "items");
+        json_object_set_new(json, key[i], json_integer((json_int_t)1 << 62));
+        assert_int_equal(evaluate_items_read(&back, json, "out, part 4", &total), FAILED);
+        assert_non_null(strstr(trace_sentence(), key[i]));
+        trace_clear();
+        json_decref(json);
+    }
+}
+
 static void damaged_replies_are_named(void **state)
 {
     (void)state;
@@ -177,6 +193,7 @@ int main(void)
         TEST(counts_are_added_up),
         TEST(replies_come_back_with_their_texts),
         TEST(damaged_scores_are_named),
+        TEST(a_count_that_no_part_has_is_refused),
         TEST(damaged_replies_are_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
