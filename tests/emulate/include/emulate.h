@@ -24,7 +24,7 @@ extern struct emulate_here emulate_here;
 void emulate_run(const struct emulate_launch *launch);
 
 /* For threads of kernels. */
-enum emulate_exchange { EMULATE_SHUFFLE, EMULATE_SHUFFLE_XOR, EMULATE_BALLOT, EMULATE_WARP_BARRIER, EMULATE_OTHER /* and above: others' own */ };
+enum emulate_exchange { EMULATE_SHUFFLE, EMULATE_SHUFFLE_XOR, EMULATE_BALLOT, EMULATE_WARP_BARRIER, EMULATE_MMA, EMULATE_MATRIX, EMULATE_OTHER /* and above: others' own */ };
 enum { EMULATE_LANE_BYTES = 64, EMULATE_LANES = 32 };
 struct emulate_lane { unsigned char bytes[EMULATE_LANE_BYTES]; };
 
@@ -36,6 +36,10 @@ void *emulate_shared(const void *site, size_t n_bytes, size_t alignment);
 void *emulate_dynamic_shared(void);
 /* 16-byte accesses: stops unless `p` lies on 16 bytes. */
 void emulate_on_16(const void *p);
+/* Copies that begin now, or (from NULL) zeros, are made when the thread waits for them and not before. Waits for all but the newest n_left groups. */
+void emulate_copy_async(void *to, const void *from, size_t n_bytes);
+void emulate_copy_commit(void);
+void emulate_copy_wait(int n_left);
 
 /* For tests: the seed of all orders from here on (the start: CRITIC_RM_EMULATE_SEED, or 1), and how often the host has waited for the device. */
 void emulate_seed(uint64_t seed);
@@ -136,6 +140,64 @@ GPU_DEVICE float gpu_float(uint16_t x)
     memcpy(&y, &bits, 4);
     return y;
 }
+
+GPU_DEVICE uint32_t gpu_bf16_pair(float low, float high) { return (uint32_t)gpu_bf16(low) | (uint32_t)gpu_bf16(high) << 16; }
+GPU_DEVICE float gpu_exp2(float x) { return exp2f(x); }
+
+struct emulate_mma { uint32_t a[4], b[2]; };
+
+/* Element k of row `row` of a, of column `column` of b: the lane that holds it, its register, its half. */
+GPU_DEVICE float emulate_mma_a(const struct emulate_lane *lanes, int row, int k)
+{
+    const struct emulate_mma *m = (const struct emulate_mma *)lanes[row % 8 * 4 + k % 8 / 2].bytes;
+    return gpu_float((uint16_t)(m->a[k / 8 * 2 + row / 8] >> (k % 2 * 16)));
+}
+
+GPU_DEVICE float emulate_mma_b(const struct emulate_lane *lanes, int k, int column)
+{
+    const struct emulate_mma *m = (const struct emulate_mma *)lanes[column * 4 + k % 8 / 2].bytes;
+    return gpu_float((uint16_t)(m->b[k / 8] >> (k % 2 * 16)));
+}
+
+GPU_DEVICE void gpu_mma_bf16_16x8x16(float *c, const uint32_t *a, const uint32_t *b)
+{
+    struct emulate_mma mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+    const struct emulate_lane *lanes = emulate_exchange(EMULATE_MMA, &mine, sizeof mine);
+    int lane = emulate_here.thread % EMULATE_LANES;
+    for (int i = 0; i < 4; i++)
+        for (int k = 0; k < 16; k++)
+            c[i] += emulate_mma_a(lanes, lane / 4 + i / 2 * 8, k) * emulate_mma_b(lanes, k, lane % 4 * 2 + i % 2);
+}
+
+GPU_DEVICE void gpu_load_matrix4(uint32_t *x, const void *row)
+{
+    struct gpu_16 mine = gpu_load16(row);
+    const struct emulate_lane *lanes = emulate_exchange(EMULATE_MATRIX, &mine, sizeof mine);
+    int lane = emulate_here.thread % EMULATE_LANES;
+    for (int i = 0; i < 4; i++)
+        memcpy(&x[i], lanes[i * 8 + lane / 4].bytes + lane % 4 * 4, 4);
+}
+
+GPU_DEVICE void gpu_load_matrix4_transposed(uint32_t *x, const void *row)
+{
+    struct gpu_16 mine = gpu_load16(row);
+    const struct emulate_lane *lanes = emulate_exchange(EMULATE_MATRIX, &mine, sizeof mine);
+    int lane = emulate_here.thread % EMULATE_LANES;
+    for (int i = 0; i < 4; i++)
+        for (int half = 0; half < 2; half++)
+            memcpy((char *)&x[i] + half * 2, lanes[i * 8 + lane % 4 * 2 + half].bytes + lane / 4 * 2, 2);
+}
+
+GPU_DEVICE void gpu_copy_async16(void *to, const void *from, bool there)
+{
+    emulate_on_16(to);
+    emulate_on_16(from);
+    emulate_copy_async(to, there ? from : NULL, 16);
+}
+
+GPU_DEVICE void gpu_copy_async4(void *to, const void *from, bool there) { emulate_copy_async(to, there ? from : NULL, 4); }
+GPU_DEVICE void gpu_copy_commit(void) { emulate_copy_commit(); }
+template <int N> GPU_DEVICE void gpu_copy_wait(void) { emulate_copy_wait(N); }
 
 #endif
 
