@@ -26,22 +26,15 @@ GPU_DEVICE struct row_facts row_facts_of(const struct attention_args &a, const s
     return facts;
 }
 
-/* dS in dp, of scores and dP. */
-template <int N> GPU_DEVICE void row_gradients(float (&dp)[N][4], const float (&s)[N][4], const struct row_facts &facts, const struct key_walk &w, float scale)
+/* dS in dp, of scores and dP of keys from key `first` of the step. */
+template <int N> GPU_DEVICE void row_gradients(float (&dp)[N][4], const float (&s)[N][4], int first, const struct row_facts &facts, const struct key_walk &w, float scale)
 {
     GPU_UNROLL
     for (int i = 0; i < 4 * N; i++) {
-        int n = i / 4, half = i / 2 % 2, key = n * 8 + gpu_lane() % 4 * 2 + i % 2;
+        int n = i / 4, half = i / 2 % 2, key = first + n * 8 + gpu_lane() % 4 * 2 + i % 2;
         float p = gpu_exp2(fmaf(s[n][i % 4], scale, -facts.lse[half]));
         dp[n][i % 4] = key < walk_seen(w, facts.own[half]) ? p * (dp[n][i % 4] - facts.delta[half]) : 0.0f;
     }
-}
-
-template <int D> GPU_DEVICE void copy_keys(uint16_t *stage, const struct attention_args &a, const struct key_walk &w)
-{
-    struct row_map map = key_map(a, (int)gpu_block_y());
-    copy_tile<D, ATTENTION_KEYS>(stage, a.k_SGD, map, w.first, w.n);
-    copy_tile<D, ATTENTION_KEYS>(stage + ATTENTION_KEYS * D, a.v_SGD, map, w.first, w.n);
 }
 
 /* q and do come through the second stage while the first one is filled. */
@@ -65,9 +58,27 @@ GPU_DEVICE void load_rows(uint32_t (&q)[D / 16][1][4], uint32_t (&g)[D / 16][1][
     gpu_barrier();
 }
 
+/* dq += what keys [first, first + 8 N) of the step add. */
+template <int D, int N>
+GPU_DEVICE void add_keys(float (&dq)[1][D / 8][4], const uint32_t (&q)[D / 16][1][4], const uint32_t (&g)[D / 16][1][4], uint16_t *stage, int first, const struct row_facts &facts,
+                         const struct key_walk &w, float scale)
+{
+    uint16_t *keys = stage + first * D, *values = keys + ATTENTION_KEYS * D;
+    float s[1][N][4], dp[1][N][4];
+    clear(s);
+    clear(dp);
+    GPU_UNROLL
+    for (int k = 0; k < D / 16; k++) {
+        multiply_rows<D>(s, q[k], keys, k);
+        multiply_rows<D>(dp, g[k], values, k);
+    }
+    row_gradients(dp[0], s[0], first, facts, w, scale);
+    multiply_product<D>(dq, dp, keys);
+}
+
 template <int D> GPU_DEVICE void backward_q(const struct attention_launch &l)
 {
-    const int N = ATTENTION_KEYS / 8;
+    const int N = D == 64 ? 8 : 4;          /* as many scores as registers hold beside dq, q and do */
     uint16_t *stage = (uint16_t *)gpu_dynamic_shared();
     struct row_tile t = row_tile_of(l, ATTENTION_ROWS);
     struct key_walk w = walk_start(l.a, t.run, t.map, t.first + t.n - 1, ATTENTION_KEYS), next;
@@ -78,23 +89,14 @@ template <int D> GPU_DEVICE void backward_q(const struct attention_launch &l)
     load_rows<D>(q, g, l.a, t, w, stage, row);
     clear(dq);
     for (int turn = 0; !walk_ended(w); w = next, turn ^= 1) {
-        uint16_t *keys = stage + turn * 2 * ATTENTION_KEYS * D, *values = keys + ATTENTION_KEYS * D;
-        float s[1][N][4], dp[1][N][4];
         next = walk_next(w, ATTENTION_KEYS);
         if (!walk_ended(next))
             copy_keys<D>(stage + (turn ^ 1) * 2 * ATTENTION_KEYS * D, l.a, next);
         gpu_copy_commit();
         gpu_copy_wait<1>();
         gpu_barrier();                      /* the tile is there for all */
-        clear(s);
-        clear(dp);
-        GPU_UNROLL
-        for (int k = 0; k < D / 16; k++) {
-            multiply_rows<D>(s, q[k], keys, k);
-            multiply_rows<D>(dp, g[k], values, k);
-        }
-        row_gradients(dp[0], s[0], facts, w, l.a.scale * LOG2_E);
-        multiply_product<D>(dq, dp, keys);
+        for (int first = 0; first < ATTENTION_KEYS; first += 8 * N)
+            add_keys<D, N>(dq, q, g, stage + turn * 2 * ATTENTION_KEYS * D, first, facts, w, l.a.scale * LOG2_E);
         gpu_barrier();                      /* nobody reads it any more */
     }
     store_tile<D, 1>(l.a.dq_THD, t.map, t.first, t.n, stage, row, dq, factor);

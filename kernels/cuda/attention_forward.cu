@@ -85,14 +85,6 @@ template <int M> GPU_DEVICE void softmax_end(struct softmax<M> *s, const struct 
     }
 }
 
-/* A stage of shared memory: a tile of keys, one of values behind it. */
-template <int D> GPU_DEVICE void copy_keys(uint16_t *stage, const struct attention_args &a, const struct key_walk &w)
-{
-    struct row_map map = key_map(a, (int)gpu_block_y());
-    copy_tile<D, ATTENTION_KEYS>(stage, a.k_SGD, map, w.first, w.n);
-    copy_tile<D, ATTENTION_KEYS>(stage + ATTENTION_KEYS * D, a.v_SGD, map, w.first, w.n);
-}
-
 /* The queries come through the second stage while the first one is filled. */
 template <int D, int M> GPU_DEVICE void load_queries(uint32_t (&q)[D / 16][M][4], const struct attention_args &a, const struct row_tile &t, const struct key_walk &w, uint16_t *stage, int row)
 {

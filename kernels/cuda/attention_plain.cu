@@ -207,23 +207,36 @@ GPU_DEVICE void put_weights(float *weight, const float (&x)[OF_WARP])
         weight[(gpu_warp() * OF_WARP + i) * PLAIN_STEP + gpu_lane()] = x[i];
 }
 
-/* Step: keys [w.first, w.first + w.n). lse, delta: of the warp's rows. */
-template <class T> GPU_DEVICE void plain_step_q(const struct attention_args &a, const struct row_tile &t, const struct key_walk &w, const struct backward_memory &m, columns &dq)
+/* Of a warp's rows; those behind the tile's see nothing. */
+struct plain_facts { float lse[OF_WARP], delta[OF_WARP]; int own[OF_WARP]; };
+
+GPU_DEVICE struct plain_facts plain_facts_of(const struct attention_args &a, const struct row_tile &t)
+{
+    struct plain_facts facts = {};
+    GPU_UNROLL
+    for (int i = 0; i < OF_WARP; i++) {
+        int r = gpu_warp() * OF_WARP + i, m = t.first + (r < t.n ? r : 0);
+        int64_t at = statistic_of(t.map, a.rows, m);
+        facts.lse[i] = r < t.n ? a.lse_HT[at] : INFINITY;
+        facts.delta[i] = a.delta_HT[at];
+        facts.own[i] = own_seen(t.run, own_count(a, t.run), t.map, m);
+    }
+    return facts;
+}
+
+/* Step: keys [w.first, w.first + w.n). */
+template <class T> GPU_DEVICE void plain_step_q(const struct attention_args &a, const struct plain_facts &facts, const struct key_walk &w, const struct backward_memory &m, columns &dq)
 {
     struct row_map map = key_map(a, (int)gpu_block_y());
-    int count = own_count(a, t.run);
     float s[OF_WARP], dp[OF_WARP];
     gpu_barrier();
     load_plain<T>(m.step_a, a.dim + 1, a.k_SGD, a.dim, map, w.first, w.n, PLAIN_STEP);
     load_plain<T>(m.step_b, a.dim + 1, a.v_SGD, a.dim, map, w.first, w.n, PLAIN_STEP);
     gpu_barrier();
     pair_dots(s, dp, m, a.dim);
-    for (int i = 0; i < OF_WARP; i++) {
-        int r = gpu_warp() * OF_WARP + i;
-        bool seen = r < t.n && gpu_lane() < walk_seen(w, own_seen(t.run, count, t.map, t.first + r));
-        int64_t at = statistic_of(t.map, a.rows, t.first + (r < t.n ? r : 0));
-        dp[i] = seen ? expf(s[i] * a.scale - a.lse_HT[at]) * (dp[i] - a.delta_HT[at]) : 0.0f;
-    }
+    GPU_UNROLL
+    for (int i = 0; i < OF_WARP; i++)
+        dp[i] = gpu_lane() < walk_seen(w, facts.own[i]) ? expf(s[i] * a.scale - facts.lse[i]) * (dp[i] - facts.delta[i]) : 0.0f;
     put_weights(m.weight, dp);
     gpu_barrier();
     add_columns(dq, m.weight, m.step_a, PLAIN_STEP, a.dim);
@@ -233,12 +246,13 @@ template <class T> GPU_DEVICE void plain_backward_q(const struct attention_launc
 {
     struct backward_memory m = backward_memory_of(l.a.dim);
     struct row_tile t = row_tile_of(l, PLAIN_TILE);
+    struct plain_facts facts = plain_facts_of(l.a, t);
     columns dq;
     clear_columns(dq);
     load_plain<T>(m.tile_a, l.a.dim, l.a.q_THD, l.a.dim, t.map, t.first, t.n, PLAIN_TILE);
     load_plain<T>(m.tile_b, l.a.dim, l.a.do_THD, l.a.dim, t.map, t.first, t.n, PLAIN_TILE);
     for (struct key_walk w = walk_start(l.a, t.run, t.map, t.first + t.n - 1, PLAIN_STEP); !walk_ended(w); w = walk_next(w, PLAIN_STEP))
-        plain_step_q<T>(l.a, t, w, m, dq);
+        plain_step_q<T>(l.a, facts, w, m, dq);
     store_columns<T>(l.a.dq_THD, l.a.dim, t.map, t.first, t.n, dq, &l.a.scale, 0);
 }
 

@@ -12,29 +12,40 @@
 
 template <int D> GPU_DEVICE uint16_t *chunk_at(uint16_t *tile, int row, int chunk) { return tile + row * D + (chunk ^ (row & 7)) * 8; }
 
-/* Begins to copy rows [first, first + n) of x to a tile of ROWS rows, zeros behind them. All threads come here. */
+/* Begins to copy rows [first, first + n) of x to a tile of ROWS rows, zeros behind them. All threads come here; a thread keeps to its chunk of every STEP-th row. */
 template <int D, int ROWS> GPU_DEVICE void copy_tile(uint16_t *tile, const void *x, const struct row_map &map, int first, int n)
 {
-    const int CHUNKS = D / 8;
+    const int CHUNKS = D / 8, STEP = ATTENTION_THREADS / CHUNKS;
+    static_assert(STEP % 8 == 0, "the chunk's place must be the same in every row that a thread copies");
+    int row = gpu_thread() / CHUNKS, chunk = gpu_thread() % CHUNKS;
+    uint16_t *to = chunk_at<D>(tile, row, chunk);
     GPU_UNROLL
-    for (int i = 0; i < ROWS * CHUNKS / ATTENTION_THREADS; i++) {
-        int at = i * ATTENTION_THREADS + gpu_thread(), row = at / CHUNKS, chunk = at % CHUNKS;
-        bool there = row < n;
-        gpu_copy_async16(chunk_at<D>(tile, row, chunk), (const uint16_t *)x + row_of(map, first + (there ? row : 0)) * D + chunk * 8, there);
-    }
+    for (int i = 0; i < ROWS / STEP; i++, row += STEP)
+        gpu_copy_async16(to + i * STEP * D, (const uint16_t *)x + row_of(map, first + (row < n ? row : 0)) * D + chunk * 8, row < n);
 }
 
-/* Rows [row, row + 16) x columns [16 k, 16 k + 16) as operand a. */
-template <int D> GPU_DEVICE void load_a(uint32_t *a, uint16_t *tile, int row, int k) { gpu_load_matrix4(a, chunk_at<D>(tile, row + gpu_lane() % 16, 2 * k + gpu_lane() / 16)); }
+/* A step of a walk to a stage of shared memory: a tile of keys, and one of values behind it. */
+template <int D> GPU_DEVICE void copy_keys(uint16_t *stage, const struct attention_args &a, const struct key_walk &w)
+{
+    struct row_map map = key_map(a, (int)gpu_block_y());
+    copy_tile<D, ATTENTION_KEYS>(stage, a.k_SGD, map, w.first, w.n);
+    copy_tile<D, ATTENTION_KEYS>(stage + ATTENTION_KEYS * D, a.v_SGD, map, w.first, w.n);
+}
+
+/* Chunk 2 k + odd of a row of this lane, row % 8 = lane % 8: as an exclusive or of what depends on the lane and what does not. */
+template <int D> GPU_DEVICE uint16_t *lane_chunk_at(uint16_t *tile, int row, int odd, int k) { return tile + row * D + ((odd ^ (gpu_lane() & 7)) ^ (2 * k)) * 8; }
+
+/* Rows [row, row + 16) x columns [16 k, 16 k + 16) as operand a; row is a multiple of 8. */
+template <int D> GPU_DEVICE void load_a(uint32_t *a, uint16_t *tile, int row, int k) { gpu_load_matrix4(a, lane_chunk_at<D>(tile, row + gpu_lane() % 16, gpu_lane() / 16, k)); }
 
 /* Two operands b: rows are n, 16 n to 16 n + 16, columns are k. */
 template <int D> GPU_DEVICE void load_b_rows(uint32_t *b, uint16_t *tile, int n, int k)
 {
-    gpu_load_matrix4(b, chunk_at<D>(tile, 16 * n + gpu_lane() / 16 * 8 + gpu_lane() % 8, 2 * k + gpu_lane() / 8 % 2));
+    gpu_load_matrix4(b, lane_chunk_at<D>(tile, 16 * n + gpu_lane() / 16 * 8 + gpu_lane() % 8, gpu_lane() / 8 % 2, k));
 }
 
 /* Two operands b: rows are k, columns are n. */
-template <int D> GPU_DEVICE void load_b_columns(uint32_t *b, uint16_t *tile, int n, int k) { gpu_load_matrix4_transposed(b, chunk_at<D>(tile, 16 * k + gpu_lane() % 16, 2 * n + gpu_lane() / 16)); }
+template <int D> GPU_DEVICE void load_b_columns(uint32_t *b, uint16_t *tile, int n, int k) { gpu_load_matrix4_transposed(b, lane_chunk_at<D>(tile, 16 * k + gpu_lane() % 16, gpu_lane() / 16, n)); }
 
 template <int M, int N> GPU_DEVICE void clear(float (&c)[M][N][4])
 {

@@ -181,11 +181,25 @@ void emulate_on_16(const void *p)
 
 /* ---- copies behind the thread's back ---------------------------------------------------------------------------------------------------------- */
 
+static void make_copy(const struct copy *copy)
+{
+    if (copy->from)
+        memcpy(copy->to, copy->from, copy->n_bytes);
+    else
+        memset(copy->to, 0, copy->n_bytes);
+}
+
+/* Made at once, or not before it is waited for: both are allowed, and chance decides. */
 void emulate_copy_async(void *to, const void *from, size_t n_bytes)
 {
+    struct copy copy = {to, from, n_bytes, self()->group};
+    if (emulate_random(2) == 0) {
+        make_copy(&copy);
+        return;
+    }
     if (self()->n_copies == MAX_COPIES)
         emulate_stop("more than %d copies to shared memory are under way", MAX_COPIES);
-    block.copy[emulate_here.thread][self()->n_copies++] = (struct copy){to, from, n_bytes, self()->group};
+    block.copy[emulate_here.thread][self()->n_copies++] = copy;
 }
 
 void emulate_copy_commit(void) { self()->group++; }
@@ -197,10 +211,8 @@ void emulate_copy_wait(int n_left)
     for (int i = 0; i < n; i++)
         if (copy[i].group >= self()->group - n_left)        /* one of the newest groups, or in none yet */
             copy[n_kept++] = copy[i];
-        else if (copy[i].from)
-            memcpy(copy[i].to, copy[i].from, copy[i].n_bytes);
         else
-            memset(copy[i].to, 0, copy[i].n_bytes);
+            make_copy(&copy[i]);
     self()->n_copies = n_kept;
 }
 

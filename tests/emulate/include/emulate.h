@@ -36,7 +36,7 @@ void *emulate_shared(const void *site, size_t n_bytes, size_t alignment);
 void *emulate_dynamic_shared(void);
 /* 16-byte accesses: stops unless `p` lies on 16 bytes. */
 void emulate_on_16(const void *p);
-/* Copies that begin now, or (from NULL) zeros, are made when the thread waits for them and not before. Waits for all but the newest n_left groups. */
+/* Begins a copy, or (from NULL) zeros: made now or when the thread waits for it. wait: for all but the newest n_left groups. */
 void emulate_copy_async(void *to, const void *from, size_t n_bytes);
 void emulate_copy_commit(void);
 void emulate_copy_wait(int n_left);
@@ -146,17 +146,21 @@ GPU_DEVICE float gpu_exp2(float x) { return exp2f(x); }
 
 struct emulate_mma { uint32_t a[4], b[2]; };
 
-/* Element k of row `row` of a, of column `column` of b: the lane that holds it, its register, its half. */
-GPU_DEVICE float emulate_mma_a(const struct emulate_lane *lanes, int row, int k)
+/* Row `row` of a: its element pairs stand in four lanes, register 0 or 1 of which has columns 0-7, register 2 or 3 columns 8-15. Column `column` of b likewise. */
+GPU_DEVICE void emulate_mma_a(float *x, const struct emulate_lane *lanes, int row)
 {
-    const struct emulate_mma *m = (const struct emulate_mma *)lanes[row % 8 * 4 + k % 8 / 2].bytes;
-    return gpu_float((uint16_t)(m->a[k / 8 * 2 + row / 8] >> (k % 2 * 16)));
+    for (int k = 0; k < 16; k += 2) {
+        uint32_t pair = ((const struct emulate_mma *)lanes[row % 8 * 4 + k % 8 / 2].bytes)->a[k / 8 * 2 + row / 8];
+        x[k] = gpu_float((uint16_t)pair), x[k + 1] = gpu_float((uint16_t)(pair >> 16));
+    }
 }
 
-GPU_DEVICE float emulate_mma_b(const struct emulate_lane *lanes, int k, int column)
+GPU_DEVICE void emulate_mma_b(float *x, const struct emulate_lane *lanes, int column)
 {
-    const struct emulate_mma *m = (const struct emulate_mma *)lanes[column * 4 + k % 8 / 2].bytes;
-    return gpu_float((uint16_t)(m->b[k / 8] >> (k % 2 * 16)));
+    for (int k = 0; k < 16; k += 2) {
+        uint32_t pair = ((const struct emulate_mma *)lanes[column * 4 + k % 8 / 2].bytes)->b[k / 8];
+        x[k] = gpu_float((uint16_t)pair), x[k + 1] = gpu_float((uint16_t)(pair >> 16));
+    }
 }
 
 GPU_DEVICE void gpu_mma_bf16_16x8x16(float *c, const uint32_t *a, const uint32_t *b)
@@ -164,9 +168,14 @@ GPU_DEVICE void gpu_mma_bf16_16x8x16(float *c, const uint32_t *a, const uint32_t
     struct emulate_mma mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
     const struct emulate_lane *lanes = emulate_exchange(EMULATE_MMA, &mine, sizeof mine);
     int lane = emulate_here.thread % EMULATE_LANES;
-    for (int i = 0; i < 4; i++)
-        for (int k = 0; k < 16; k++)
-            c[i] += emulate_mma_a(lanes, lane / 4 + i / 2 * 8, k) * emulate_mma_b(lanes, k, lane % 4 * 2 + i % 2);
+    float x[2][16], y[2][16];
+    for (int i = 0; i < 2; i++) {
+        emulate_mma_a(x[i], lanes, lane / 4 + 8 * i);
+        emulate_mma_b(y[i], lanes, lane % 4 * 2 + i);
+    }
+    for (int k = 0; k < 16; k++)
+        for (int i = 0; i < 4; i++)
+            c[i] += x[i / 2][k] * y[i % 2][k];
 }
 
 GPU_DEVICE void gpu_load_matrix4(uint32_t *x, const void *row)
