@@ -66,6 +66,7 @@ void cuda_rows_table(struct kernels *table);
 void cuda_norm_table(struct kernels *table);
 void cuda_loss_table(struct kernels *table);
 void cuda_sample_table(struct kernels *table);
+void cuda_attention_table(struct kernels *table);
 
 /* Blocks of `each` elements that n make, at least 1 and at most `most`. */
 static inline unsigned cuda_blocks(int64_t n, int64_t each, int64_t most)

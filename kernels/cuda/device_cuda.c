@@ -61,6 +61,7 @@ static void fill_table(struct kernels *table)
     cuda_norm_table(table);
     cuda_loss_table(table);
     cuda_sample_table(table);
+    cuda_attention_table(table);
 }
 
 /* cudaGetDeviceCount is the first call that needs the driver. */

@@ -28,8 +28,9 @@ foreach(source ${sources})
   get_filename_component(name ${source} NAME_WE)
   target_link_libraries(${name} PRIVATE kernels_emulated)
 endforeach()
-file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/*.cu)
-emulate_kernels(test_faults ${sources})
+emulate_kernels(test_faults ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/faults.cu)
+emulate_kernels(test_cuda_attention ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/attention_faults.cu)
+target_sources(test_cuda_attention PRIVATE ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/attention_faults.c)
 
 # It opens modules, which take base/ from the program.
 set_target_properties(test_cuda_module PROPERTIES ENABLE_EXPORTS ON)
