@@ -3,7 +3,8 @@
 #   float32, bf16   the training step against PyTorch at its best: 15 to 20 minutes each on 2 idle cores, and 20 GB of memory, which PyTorch needs
 #   io              pairs delivered against fread, a checkpoint against dd: 2 minutes
 # bench.sh generate: SmolLM2's generation beside transformers and llama.cpp, which ci/llama.sh compiles the first time: half an hour.
-# The table goes to tests/bench/results/cpu.txt or generate.txt; parts not named keep their last rows. A missed target is said, and is no failure: figures of a busy machine mean nothing.
+# bench.sh kernels --static: registers, shared memory and spills of the CUDA kernels, by nvcc, without a GPU (tests/bench/kernels_static.sh); it fails where a kernel spills that must not.
+# The table goes to tests/bench/results/cpu.txt, generate.txt or kernels-static.txt; parts not named keep their last rows. A missed target is said, and is no failure: figures of a busy machine mean nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,7 +12,14 @@ table=${1:-}
 case $table in
 cpu) parts=(float32 bf16 io) targets=(critic-rm tiny_folder bench_kernels bench_io) ;;
 generate) parts=(generate) targets=(bench_generate) ;;
-*) echo "bench.sh cpu [float32] [bf16] [io], or bench.sh generate" >&2; exit 2 ;;
+kernels)
+    [ "${*:2}" = --static ] || { echo "bench.sh kernels --static" >&2; exit 2; }
+    mkdir -p build
+    status=0
+    bash tests/bench/kernels_static.sh >build/kernels-static.txt || status=$?
+    [ ! -s build/kernels-static.txt ] || tee tests/bench/results/kernels-static.txt <build/kernels-static.txt
+    exit $status ;;
+*) echo "bench.sh cpu [float32] [bf16] [io], bench.sh generate, or bench.sh kernels --static" >&2; exit 2 ;;
 esac
 shift
 [ $# -gt 0 ] || set -- "${parts[@]}"
