@@ -15,6 +15,7 @@
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda_module.h"
 #include "tests/tools/agreement.h"
+#include "tests/tools/gemm_company.h"
 
 enum { SEEDS = 20, WORKSPACE_BYTES = 32 << 20 };
 
@@ -35,27 +36,25 @@ static int close_device(void **state)
 
 /* ---- against the reference ------------------------------------------------------------------------------------------------------------------- */
 
-/* The product that run_case makes: rows, columns and types; operands begin `aslant` elements behind an aligned place. */
-static struct { struct gemm_args like; bool wide; int64_t pad, aslant; } this_case;
+/* The product that run_case makes: sizes and types; a, b and c begin so many elements behind an aligned place. */
+struct aslant { int64_t a, b, c; };
+static struct { struct gemm_args like; bool wide; int64_t pad; struct aslant aslant; } this_case;
 
-static const void *operand(struct pass *p, int64_t rows, int64_t ld)
-{
-    return dtype_at(pass_draw(p, ACTIVATION, rows * ld + this_case.aslant, 1.0), p->dtype, this_case.aslant);
-}
+static const void *operand(struct pass *p, int64_t n, int64_t aslant) { return dtype_at(pass_draw(p, ACTIVATION, n + aslant, 1.0), p->dtype, aslant); }
 
 static int run_case(struct pass *p)
 {
     struct gemm_args a = this_case.like;
     a.dtype_ab = p->dtype, a.dtype_c = this_case.wide ? F32 : p->dtype;
     a.lda = (a.trans_a ? a.m : a.k) + this_case.pad, a.ldb = (a.trans_b ? a.k : a.n) + this_case.pad, a.ldc = a.n + this_case.pad;
-    a.a = operand(p, a.trans_a ? a.k : a.m, a.lda);
-    a.b = operand(p, a.trans_b ? a.n : a.k, a.ldb);
-    a.c = pass_out(p, pass_draw(p, this_case.wide ? SINGLE : ACTIVATION, a.m * a.ldc + this_case.aslant, 1.0), "c");
-    a.c = dtype_at(a.c, a.dtype_c, this_case.aslant);
+    a.a = operand(p, (a.trans_a ? a.k : a.m) * a.lda, this_case.aslant.a);
+    a.b = operand(p, (a.trans_b ? a.n : a.k) * a.ldb, this_case.aslant.b);
+    a.c = pass_out(p, pass_draw(p, this_case.wide ? SINGLE : ACTIVATION, a.m * a.ldc + this_case.aslant.c, 1.0), "c");
+    a.c = dtype_at(a.c, a.dtype_c, this_case.aslant.c);
     return p->kernels->gemm(&p->device->stream, &a);
 }
 
-static void assert_case(int bits, int64_t m, int64_t n, int64_t k, int64_t pad, int64_t aslant)
+static void assert_case(int bits, int64_t m, int64_t n, int64_t k, int64_t pad, struct aslant aslant)
 {
     this_case.like = (struct gemm_args){.m = m, .n = n, .k = k, .trans_a = bits & 1, .trans_b = bits & 2, .accumulate = bits & 4};
     this_case.pad = pad, this_case.aslant = aslant;
@@ -73,9 +72,9 @@ static void every_transposition_agrees_in_every_type(void **state)
     static const int64_t sizes[][3] = {{1, 1, 1}, {5, 3, 7}, {16, 64, 32}, {33, 17, 300}, {1, 48, 576}, {130, 70, 65}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int bits = 0; bits < 8; bits++) {
-            assert_case(bits, sizes[i][0], sizes[i][1], sizes[i][2], 0, 0);
-            assert_case(bits, sizes[i][0], sizes[i][1], sizes[i][2], 3, 0);
-            assert_case(bits, sizes[i][0], sizes[i][1], sizes[i][2], 8, 0);
+            assert_case(bits, sizes[i][0], sizes[i][1], sizes[i][2], 0, (struct aslant){0});
+            assert_case(bits, sizes[i][0], sizes[i][1], sizes[i][2], 3, (struct aslant){0});
+            assert_case(bits, sizes[i][0], sizes[i][1], sizes[i][2], 8, (struct aslant){0});
         }
 }
 
@@ -84,15 +83,19 @@ static void random_sizes_agree(void **state)
     (void)state;
     struct random random = {5};
     for (int round = 0; round < 60; round++)
-        assert_case((int)random_int(&random, 0, 7), random_int(&random, 1, 90), random_int(&random, 1, 90), random_int(&random, 1, 400), random_int(&random, 0, 9), random_int(&random, 0, 9));
+        assert_case((int)random_int(&random, 0, 7), random_int(&random, 1, 90), random_int(&random, 1, 90), random_int(&random, 1, 400), random_int(&random, 0, 9), (struct aslant){0});
 }
 
 static void operands_off_16_bytes_agree(void **state)
 {
     (void)state;
     for (int bits = 0; bits < 8; bits++)
-        for (int64_t aslant = 1; aslant <= 4; aslant++)
-            assert_case(bits, 16, 64, 320, 0, aslant);
+        for (int64_t by = 1; by <= 4; by++) {
+            assert_case(bits, 16, 64, 320, 0, (struct aslant){.a = by});
+            assert_case(bits, 16, 64, 320, 0, (struct aslant){.b = by});
+            assert_case(bits, 16, 64, 320, 0, (struct aslant){.c = by});
+            assert_case(bits, 16, 64, 320, 0, (struct aslant){by, by, by});
+        }
 }
 
 /* The bits of C are what they were, or zero. */
@@ -101,9 +104,9 @@ static void a_product_over_nothing_is_zero_or_leaves_c_as_it_was(void **state)
     (void)state;
     for (int bits = 0; bits < 8; bits++)
         for (int64_t pad = 0; pad < 6; pad += 5) {
-            assert_case(bits, 4, 6, 0, pad, 0);
-            assert_case(bits, 0, 6, 3, pad, 0);
-            assert_case(bits, 4, 0, 3, pad, 0);
+            assert_case(bits, 4, 6, 0, pad, (struct aslant){0});
+            assert_case(bits, 0, 6, 3, pad, (struct aslant){0});
+            assert_case(bits, 4, 0, 3, pad, (struct aslant){0});
         }
 }
 
@@ -142,7 +145,7 @@ static void fetch(void *to, const void *from, size_t n_bytes)
 static void more_shapes_than_are_kept_are_right(void **state)
 {
     (void)state;
-    enum { SHAPES = 3200 };
+    enum { SHAPES = 5000 };
     struct random random = {7};
     float *x = draw(&random, SHAPES, F32), *y = take(2 * SHAPES * sizeof *y), host[SHAPES], got[SHAPES + 1];
     fetch(host, x, sizeof host);
@@ -162,64 +165,35 @@ static int multiply(struct stream *stream, const void *a, const void *b, void *c
     return device->kernels->gemm(stream, &g);
 }
 
-/* ---- a row is the same bits in any company ---------------------------------------------------------------------------------------------------- */
-
-enum { ROWS = 5000, MOST_N = 24, MOST_K = 300 };
-struct company { enum dtype dtype, dtype_c; int64_t n, k, ld; bool accumulate; const void *a, *b, *before; };
-
-/* The row at `row` of a product of so many rows, from `first` on. */
-static void row_of(const struct company *t, int64_t first, int64_t rows, int64_t row, unsigned char *out)
+/* So a result in bf16 is that in float32, rounded once. */
+static void parts_of_a_sum_are_added_in_float32(void **state)
 {
-    void *c = take((size_t)(rows * t->ld) * 4);
-    size_t n_bytes = dtype_bytes(t->dtype_c);
-    assert_int_equal(device->ops->copy(&device->stream, c, dtype_at_const(t->before, t->dtype_c, first * t->ld), (size_t)(rows * t->ld) * n_bytes, DEVICE_TO_DEVICE), OK);
-    struct gemm_args g = {.m = rows, .n = t->n, .k = t->k, .trans_b = true, .accumulate = t->accumulate, .a = dtype_at_const(t->a, t->dtype, first * t->ld), .lda = t->ld, .b = t->b, .ldb = t->k,
-                          .c = c, .ldc = t->ld, .dtype_ab = t->dtype, .dtype_c = t->dtype_c};
+    (void)state;
+    enum { SIZE = 16, LONG = 512 };
+    struct random random = {15};
+    void *a = draw(&random, SIZE * LONG, BF16), *b = draw(&random, SIZE * LONG, BF16), *single = take(SIZE * SIZE * 4), *rounded = take(SIZE * SIZE * 4);
+    struct gemm_args g = {.m = SIZE, .n = SIZE, .k = LONG, .trans_b = true, .a = a, .b = b, .c = single, .lda = LONG, .ldb = LONG, .ldc = SIZE, .dtype_ab = BF16, .dtype_c = F32};
+    float want[SIZE * SIZE];
+    bf16 got[SIZE * SIZE];
     assert_int_equal(device->kernels->gemm(&device->stream, &g), OK);
-    fetch(out, dtype_at(c, t->dtype_c, row * t->ld), (size_t)t->n * n_bytes);
-    drop(c, rows * t->ld);
+    g.c = rounded, g.dtype_c = BF16;
+    assert_int_equal(device->kernels->gemm(&device->stream, &g), OK);
+    fetch(want, single, sizeof want), fetch(got, rounded, sizeof got);
+    for (int i = 0; i < SIZE * SIZE; i++)
+        assert_int_equal(got[i], f32_to_bf16(want[i]));
+    drop(a, SIZE * LONG), drop(b, SIZE * LONG), drop(single, SIZE * SIZE), drop(rounded, SIZE * SIZE);
 }
 
-/* In how many companies the row is not the bits that it is alone. */
-static int differences(const struct company *t)
-{
-    static const struct { int64_t first, rows, row; } place[] = {{17, 2, 0}, {16, 2, 1}, {10, 8, 7}, {9, 9, 8}, {17, 64, 0}, {10, 100, 7}, {0, 128, 17}, {3, 129, 14}, {0, 201, 17}, {0, ROWS, 17}};
-    unsigned char alone[MOST_N * 4], company[MOST_N * 4];
-    int n = 0;
-    row_of(t, 17, 1, 0, alone);
-    for (size_t i = 0; i < sizeof place / sizeof *place; i++) {
-        row_of(t, place[i].first, place[i].rows, place[i].row, company);
-        n += memcmp(alone, company, (size_t)t->n * dtype_bytes(t->dtype_c)) != 0;
-    }
-    return n;
-}
-
-static int differences_of_all(void)
-{
-    static const struct { int64_t n, k, ld; } shape[] = {{24, 300, 304}, {24, 128, 136}, {5, 33, 35}, {8, 64, 64}};
-    struct random random = {3};
-    int n = 0;
-    for (int bits = 0; bits < 16; bits++) {
-        struct company t = {.dtype = bits & 1 ? BF16 : F32, .dtype_c = (bits & 3) == 1 ? BF16 : F32, .n = shape[bits / 4].n, .k = shape[bits / 4].k, .ld = shape[bits / 4].ld, .accumulate = bits & 2};
-        void *a = draw(&random, ROWS * t.ld, t.dtype), *b = draw(&random, MOST_N * t.k, t.dtype), *before = draw(&random, ROWS * t.ld, t.dtype_c);
-        t.a = a, t.b = b, t.before = before;
-        n += differences(&t);
-        drop(a, ROWS * t.ld), drop(b, MOST_N * t.k), drop(before, ROWS * t.ld);
-    }
-    return n;
-}
+/* ---- a row is the same bits in any company ---------------------------------------------------------------------------------------------------- */
 
 static void a_row_is_the_same_bits_in_any_company_where_that_is_asked_for(void **state)
 {
     (void)state;
-    struct device *plain = device;
-    int n_plain = differences_of_all(), n = 0;
-    assert_int_equal(cuda_module_create(&(struct device_options){.batch_invariant = true}, &device), OK);
-    n = differences_of_all();
-    device_destroy(&device);
-    device = plain;
-    assert_int_equal(n, 0);
-    assert_true(n_plain > 20);          /* the emulated library would tell */
+    struct device *invariant = NULL;
+    assert_int_equal(cuda_module_create(&(struct device_options){.batch_invariant = true}, &invariant), OK);
+    assert_int_equal(gemm_company_differences(invariant), 0);
+    assert_true(gemm_company_differences(device) > 20);          /* the stand-in would tell */
+    device_destroy(&invariant);
 }
 
 /* ---- streams --------------------------------------------------------------------------------------------------------------------------------- */
@@ -532,6 +506,7 @@ int main(void)
         cmocka_unit_test(operands_off_16_bytes_agree),
         cmocka_unit_test(a_product_over_nothing_is_zero_or_leaves_c_as_it_was),
         cmocka_unit_test(more_shapes_than_are_kept_are_right),
+        cmocka_unit_test(parts_of_a_sum_are_added_in_float32),
         cmocka_unit_test(a_row_is_the_same_bits_in_any_company_where_that_is_asked_for),
         cmocka_unit_test(each_stream_has_a_workspace_that_is_counted),
         cmocka_unit_test(products_on_two_streams_at_once_are_right),
