@@ -71,11 +71,8 @@ static void every_transposition_agrees_in_every_type(void **state)
     (void)state;
     static const int64_t sizes[][3] = {{1, 1, 1}, {5, 3, 7}, {16, 64, 32}, {33, 17, 300}, {1, 48, 576}, {130, 70, 65}};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-        for (int bits = 0; bits < 8; bits++) {
-            assert_case(bits, sizes[i][0], sizes[i][1], sizes[i][2], 0, (struct aslant){0});
-            assert_case(bits, sizes[i][0], sizes[i][1], sizes[i][2], 3, (struct aslant){0});
-            assert_case(bits, sizes[i][0], sizes[i][1], sizes[i][2], 8, (struct aslant){0});
-        }
+        for (int bits = 0; bits < 8; bits++)
+            assert_case(bits, sizes[i][0], sizes[i][1], sizes[i][2], (int64_t[]){0, 3, 8}[(i + (size_t)bits) % 3], (struct aslant){0});
 }
 
 static void random_sizes_agree(void **state)
@@ -89,13 +86,13 @@ static void random_sizes_agree(void **state)
 static void operands_off_16_bytes_agree(void **state)
 {
     (void)state;
-    for (int bits = 0; bits < 8; bits++)
-        for (int64_t by = 1; by <= 4; by++) {
-            assert_case(bits, 16, 64, 320, 0, (struct aslant){.a = by});
-            assert_case(bits, 16, 64, 320, 0, (struct aslant){.b = by});
-            assert_case(bits, 16, 64, 320, 0, (struct aslant){.c = by});
-            assert_case(bits, 16, 64, 320, 0, (struct aslant){by, by, by});
-        }
+    for (int bits = 0; bits < 8; bits++) {
+        int64_t by = 1 + bits % 4;
+        assert_case(bits, 16, 64, 320, 0, (struct aslant){.a = by});
+        assert_case(bits, 16, 64, 320, 0, (struct aslant){.b = by});
+        assert_case(bits, 16, 64, 320, 0, (struct aslant){.c = by});
+        assert_case(bits, 16, 64, 320, 0, (struct aslant){by, by, by});
+    }
 }
 
 /* The bits of C are what they were, or zero. */
@@ -464,6 +461,27 @@ static void wrong_preferences_and_attributes_of_cublaslt_are_refused(void **stat
     assert_int_equal(cublasLtMatmulDescSetAttribute(&product, CUBLASLT_MATMUL_DESC_TRANSB, &value, 4), CUBLAS_STATUS_INVALID_VALUE);     /* 2: neither N nor T */
 }
 
+static void wrong_questions_for_an_algorithm_are_refused(void **state)
+{
+    (void)state;
+    cublasLtMatmulDescOpaque_t product;
+    cublasLtMatrixLayoutOpaque_t square, none = {{0}};
+    cublasLtMatmulPreferenceOpaque_t pref, no_pref = {{0}};
+    cublasLtMatmulHeuristicResult_t result;
+    int n = 0;
+    assert_int_equal(cublasLtMatmulDescInit_internal(&product, sizeof product - 1, CUBLAS_COMPUTE_32F, CUDA_R_32F), CUBLAS_STATUS_ALLOC_FAILED);
+    assert_int_equal(cublasLtMatrixLayoutInit_internal(&square, sizeof square - 1, CUDA_R_32F, 8, 8, 8), CUBLAS_STATUS_ALLOC_FAILED);
+    assert_int_equal(cublasLtMatmulPreferenceInit_internal(&pref, sizeof pref - 1), CUBLAS_STATUS_ALLOC_FAILED);
+    cublasLtMatmulDescInit(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F), cublasLtMatrixLayoutInit(&square, CUDA_R_32F, 8, 8, 8), cublasLtMatmulPreferenceInit(&pref);
+    assert_int_equal(cublasLtMatmulAlgoGetHeuristic(handle, &product, &square, &square, &square, &square, &pref, 1, &result, &n), CUBLAS_STATUS_SUCCESS);
+    assert_int_equal(n, 1);
+    assert_int_equal(cublasLtMatmulAlgoGetHeuristic(handle, &product, &square, &square, &square, &square, &pref, 0, &result, &n), CUBLAS_STATUS_INVALID_VALUE);
+    assert_int_equal(cublasLtMatmulAlgoGetHeuristic(handle, &product, &square, &square, &square, &square, &no_pref, 1, &result, &n), CUBLAS_STATUS_INVALID_VALUE);
+    assert_int_equal(cublasLtMatmulAlgoGetHeuristic(handle, &product, &square, &none, &square, &square, &pref, 1, &result, &n), CUBLAS_STATUS_INVALID_VALUE);
+    assert_int_equal(cublasLtMatmulAlgoConfigGetAttribute(&result.algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &n, 8, NULL), CUBLAS_STATUS_INVALID_VALUE);
+    assert_int_equal(cublasLtMatmulDescSetAttribute(&product, (cublasLtMatmulDescAttributes_t)99, &n, 4), CUBLAS_STATUS_INVALID_VALUE);
+}
+
 static int open_calls(void **state)
 {
     (void)state;
@@ -518,6 +536,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(wrong_memory_of_cublaslt_is_refused, open_calls, close_calls),
         cmocka_unit_test_setup_teardown(a_wrong_workspace_algorithm_or_stream_of_cublaslt_is_refused, open_calls, close_calls),
         cmocka_unit_test_setup_teardown(wrong_preferences_and_attributes_of_cublaslt_are_refused, open_calls, close_calls),
+        cmocka_unit_test_setup_teardown(wrong_questions_for_an_algorithm_are_refused, open_calls, close_calls),
         cmocka_unit_test_setup_teardown(what_failed_is_said_with_the_shape, open_calls, close_calls),
     };
     return cmocka_run_group_tests_name("cuda_gemm", tests, open_device, close_device);

@@ -13,10 +13,10 @@
 #include "kernels/kernels.h"
 #include "random_values.h"
 
-enum { ROWS = 5000, MOST_N = 24, THE_ROW = 17 };
+enum { MOST_N = 24, THE_ROW = 17, N_PLACES = 10 };
 
-/* All rows there are: a [ROWS][ld], C before the product [ROWS][ld], weights b [n][k]. */
-struct company { struct device *device; enum dtype dtype, dtype_c; int64_t n, k, ld; bool accumulate; const void *a, *b, *before; };
+/* All rows there are: a [all][ld], C before the product [all][ld], weights b [n][k]. */
+struct company { struct device *device; enum dtype dtype, dtype_c; int64_t all, n, k, ld; bool accumulate; const void *a, *b, *before; };
 
 static void *take(struct device *device, int64_t n)
 {
@@ -61,11 +61,11 @@ static void multiply(const struct company *t, int64_t first, int64_t rows, unsig
 
 static int differences(const struct company *t)
 {
-    static const struct { int64_t first, rows; } place[] = {{17, 2}, {16, 2}, {10, 8}, {9, 9}, {17, 64}, {10, 100}, {0, 128}, {3, 129}, {0, 201}, {0, ROWS}};
+    const struct { int64_t first, rows; } place[N_PLACES] = {{17, 2}, {16, 2}, {10, 8}, {9, 9}, {17, 64}, {10, 100}, {0, 128}, {3, 129}, {0, 201}, {0, t->all}};
     unsigned char alone[MOST_N * 4], company[MOST_N * 4];
     int n = 0;
     multiply(t, THE_ROW, 1, alone);
-    for (size_t i = 0; i < sizeof place / sizeof *place; i++) {
+    for (int i = 0; i < N_PLACES; i++) {
         multiply(t, place[i].first, place[i].rows, company);
         n += memcmp(alone, company, (size_t)t->n * dtype_bytes(t->dtype_c)) != 0;
     }
@@ -74,15 +74,15 @@ static int differences(const struct company *t)
 
 int gemm_company_differences(struct device *device)
 {
-    static const struct { int64_t n, k, ld; } shape[] = {{24, 300, 304}, {24, 128, 136}, {5, 33, 35}, {8, 64, 64}};
+    static const struct { int64_t all, n, k, ld; } shape[] = {{300, 24, 300, 304}, {300, 24, 128, 136}, {300, 5, 33, 35}, {5000, 8, 64, 64}};
     struct random random = {3};
     int n = 0;
     for (int bits = 0; bits < 16; bits++) {
-        struct company t = {.device = device, .dtype = bits & 1 ? BF16 : F32, .dtype_c = (bits & 3) == 1 ? BF16 : F32, .n = shape[bits / 4].n, .k = shape[bits / 4].k, .ld = shape[bits / 4].ld,
+        struct company t = {.device = device, .dtype = bits & 1 ? BF16 : F32, .dtype_c = (bits & 3) == 1 ? BF16 : F32, .all = shape[bits / 4].all, .n = shape[bits / 4].n, .k = shape[bits / 4].k, .ld = shape[bits / 4].ld,
                             .accumulate = bits & 2};
-        t.a = draw(device, &random, ROWS * t.ld, t.dtype), t.b = draw(device, &random, t.n * t.k, t.dtype), t.before = draw(device, &random, ROWS * t.ld, t.dtype_c);
+        t.a = draw(device, &random, t.all * t.ld, t.dtype), t.b = draw(device, &random, t.n * t.k, t.dtype), t.before = draw(device, &random, t.all * t.ld, t.dtype_c);
         n += differences(&t);
-        drop(device, t.a, ROWS * t.ld), drop(device, t.b, t.n * t.k), drop(device, t.before, ROWS * t.ld);
+        drop(device, t.a, t.all * t.ld), drop(device, t.b, t.n * t.k), drop(device, t.before, t.all * t.ld);
     }
     return n;
 }
