@@ -85,6 +85,8 @@ static const struct allocation *find(const void *at, size_t n_bytes)
     return NULL;
 }
 
+bool emulate_holds(const void *at, size_t n_bytes) { return find(at, n_bytes) && !find(at, n_bytes)->pinned; }
+
 static bool is_device(const void *at) { return memory.range && (const char *)at >= memory.range && (const char *)at < memory.range + range_bytes; }
 
 static void keep(void *at, size_t n_bytes, bool pinned)
@@ -394,8 +396,6 @@ bool emulate_queue(struct CUstream_st *stream, void (*call)(const void *args), c
     op->call = call;
     return true;
 }
-
-bool emulate_holds(const void *at, size_t n_bytes) { return is_device(at) && find(at, n_bytes); }
 
 /* ---- memory that is given back; copies ------------------------------------------------------------------------------------------------------- */
 
