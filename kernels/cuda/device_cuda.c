@@ -48,6 +48,7 @@ static void cuda_release(struct device *device, void *memory, size_t n_bytes)
 static void cuda_destroy(struct device *device)
 {
     cuda_streams_close(cuda_of(device));
+    cuda_gemm_close(cuda_of(device));
     free(device->state);
     free(device);
 }
@@ -56,6 +57,7 @@ static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_copy, 
 
 static void fill_table(struct kernels *table)
 {
+    cuda_gemm_table(table);
     cuda_elementwise_table(table);
     cuda_rows_table(table);
     cuda_norm_table(table);
@@ -94,6 +96,8 @@ int cuda_module_create(const struct device_options *options, struct device **out
     *device = (struct device){.ops = &cuda_ops, .kernels = &cuda->kernels, .n_threads = 1, .state = cuda};
     fill_table(&cuda->kernels);
     int status = cuda_stream_open(device, &device->stream);
+    if (status == OK)
+        status = cuda_gemm_open(device);
     if (status != OK) {
         cuda_destroy(device);
         return status;

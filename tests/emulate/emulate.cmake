@@ -12,6 +12,13 @@ target_link_libraries(kernels_emulated PUBLIC kernels)
 add_library(critic-rm-cuda-emulated MODULE $<TARGET_OBJECTS:cuda_emulated>)
 set_target_properties(critic-rm-cuda-emulated PROPERTIES PREFIX "" LINKER_LANGUAGE CXX)
 
+# The stand-in's header is held against the real one where that is (tests/emulate/real).
+if(TARGET critic-rm-cuda)
+  add_library(real_cublaslt OBJECT tests/emulate/real/cublaslt.c)
+  target_include_directories(real_cublaslt PRIVATE ${CMAKE_SOURCE_DIR})
+  target_include_directories(real_cublaslt SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS})
+endif()
+
 # Kernel sources are C++ to g++ here, whatever they are called.
 function(emulate_kernels TARGET)
   foreach(source ${ARGN})

@@ -41,6 +41,12 @@ void emulate_copy_async(void *to, const void *from, size_t n_bytes);
 void emulate_copy_commit(void);
 void emulate_copy_wait(int n_left);
 
+/* For stand-ins of other libraries. Queues a call with a copy of args, done in the stream's order with device memory open; false when this is no stream. Whether n_bytes of
+ * device memory at `at` lie in one allocation. */
+struct CUstream_st;
+bool emulate_queue(struct CUstream_st *stream, void (*call)(const void *args), const void *args, size_t n_bytes);
+bool emulate_holds(const void *at, size_t n_bytes);
+
 /* For tests: the seed of all orders from here on (the start: CRITIC_RM_EMULATE_SEED, or 1), and how often the host has waited for the device. */
 void emulate_seed(uint64_t seed);
 uint64_t emulate_random(uint64_t below);
