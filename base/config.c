@@ -79,9 +79,9 @@ static const struct option options[] = {
     CHOICE(generate, refine, GENERATES, "rank", "rank|summarise|none", "how K critiques are made of the candidates"),
     NUMBER(generate, margin, GENERATES, "1", 0, 9, "sample makes a pair where the judge's mean scores of two responses differ by more"),
     BOOL(generate, any_template, GENERATES, "false", "score also with another chat template or critique instruction than the model was trained with"),
-    INT(generate, kv_memory_mb, PLACE, "1024", 1, 1e7, "memory of the key/value cache of one rank, in MiB; it bounds how many sequences run at once, and a path that it could never hold has no room"),
+    INT(generate, kv_memory_mb, PLACE, "1024", 1, 1e7, "memory of the key/value cache of one rank, in MiB; it bounds how many sequences run at once; a record that it could never hold ends the job, or, with score and sample, has an error record"),
     INT(generate, batch_tokens, PLACE, "512", 16, 1e6, "most token rows of one pass: sequences at work and prompts being read"),
-    INT(generate, records_per_part, PLACE, "32", 1, 1e6, "records in one part file of critique and refine, and prompts of a rank between two writes of sample: what a killed job may have to do again"),
+    INT(generate, records_per_part, PLACE, "32", 1, 1e6, "records in one part of critique and refine, most items in one of evaluate, and prompts of a rank between two writes of sample: what a killed job may have to do again"),
 
     CHOICE(objective, mode, NUMBERS, "critic-rm", "critic-rm|reward-only|critique-only|joint", "what is learnt"),
     CHOICE(objective, pairing, NUMBERS, "zip", "zip|sample|cross", "which critiques of the two responses are compared"),

@@ -30,6 +30,12 @@ void trace_take(struct trace *trace)
     trace_clear();
 }
 
+bool trace_is_out_of_memory(const struct trace *trace)
+{
+    static const char begin[] = "out of memory";
+    return strncmp(trace->sentence, begin, sizeof begin - 1) == 0;
+}
+
 bool trace_is_shared(void) { return trace_here.shared; }
 void trace_share(void) { trace_here.shared = true; }
 void trace_put(const struct trace *trace) { trace_here = *trace; }

@@ -26,6 +26,8 @@ void trace_clear(void);
 struct trace { char sentence[1024]; char place[160]; bool shared; };
 void trace_take(struct trace *trace);
 void trace_put(const struct trace *trace);
+/* The sentence begins with "out of memory", as all do that say so while a record is read, and none that speaks of what the record holds. */
+bool trace_is_out_of_memory(const struct trace *trace);
 /* A shared failure is known to all ranks (agree.h); one that is not must end the others. */
 bool trace_is_shared(void);
 void trace_share(void);

@@ -4,7 +4,8 @@
 #   avx512          the bf16 step alone, its instructions held down to AVX-512: utilisation where a processor has no matrix registers, 5 minutes
 #   io              pairs delivered against fread, a checkpoint against dd: 2 minutes
 # bench.sh generate: SmolLM2's generation beside transformers and llama.cpp, which ci/llama.sh compiles the first time: half an hour.
-# The table goes to tests/bench/results/cpu.txt or generate.txt; parts not named keep their last rows. A missed target is said, and is no failure: figures of a busy machine mean nothing.
+# bench.sh kernels --static: registers, shared memory and spills of the CUDA kernels, by nvcc, without a GPU (tests/bench/kernels_static.sh); it fails where a kernel spills that must not.
+# The table goes to tests/bench/results/cpu.txt, generate.txt or kernels-static.txt; parts not named keep their last rows. A missed target is said, and is no failure: figures of a busy machine mean nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +13,14 @@ table=${1:-}
 case $table in
 cpu) parts=(float32 bf16 avx512 io) targets=(critic-rm tiny_folder bench_kernels bench_io) ;;
 generate) parts=(generate) targets=(bench_generate) ;;
-*) echo "bench.sh cpu [float32] [bf16] [io], or bench.sh generate" >&2; exit 2 ;;
+kernels)
+    [ "${*:2}" = --static ] || { echo "bench.sh kernels --static" >&2; exit 2; }
+    mkdir -p build
+    status=0
+    bash tests/bench/kernels_static.sh >build/kernels-static.txt || status=$?
+    [ ! -s build/kernels-static.txt ] || tee tests/bench/results/kernels-static.txt <build/kernels-static.txt
+    exit $status ;;
+*) echo "bench.sh cpu [float32] [bf16] [avx512] [io], bench.sh generate, or bench.sh kernels --static" >&2; exit 2 ;;
 esac
 shift
 [ $# -gt 0 ] || set -- "${parts[@]}"

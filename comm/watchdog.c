@@ -45,10 +45,11 @@ static _Noreturn void expire(double waited_s)
     _exit(1);
 }
 
-static bool is_over(double waited_s)
+/* `since` is looked at again: a wait that ended meanwhile is not measured by the limit of the phase that came next. */
+static bool is_over(int64_t since, double waited_s)
 {
     int64_t limit_s = watch.limit_s[atomic_load(&watch.kind)];
-    return limit_s > 0 && waited_s > (double)limit_s && !atomic_load(&watch.patient);
+    return limit_s > 0 && waited_s > (double)limit_s && !atomic_load(&watch.patient) && atomic_load(&watch.since_ns) == since;
 }
 
 static void *look(void *unused)
@@ -59,7 +60,7 @@ static void *look(void *unused)
         nanosleep(&pause, NULL);
         int64_t since = atomic_load(&watch.since_ns);
         double waited_s = since ? (double)(now_ns() - since) * 1e-9 : 0.0;
-        if (is_over(waited_s))
+        if (is_over(since, waited_s))
             expire(waited_s);
     }
     return NULL;

@@ -1,9 +1,9 @@
-/* parts: a set, of candidates or D_sub, made in parts, so that a job that was killed goes on, on any number of ranks. A part is a fixed range of input records.
+/* parts: a set, of candidates or D_sub, or a benchmark's table, made in parts, so that a job that was killed goes on, on any number of ranks. A part is a fixed range of input records.
  *
  *   parts.json                      written first: what is made of what. It stays
- *   NAME-00003-of-00016.h5          a part's pairs; none when the part has none
+ *   NAME-00003-of-00016.h5          a part's pairs; none when the part has none, and of a table
  *   NAME-00003-of-00016.json        its sidecar, after it: pairs, size, xxh3, and a summary for the report
- *   NAME.json                       the set's list, written last by parts_complete; in the form that every set has
+ *   NAME.json                       the set's list, written last: by parts_complete, in the form that every set has; a table's by the evaluation
  *
  * 1. All are written under .tmp, fsynced and renamed: they are there whole or not at all.   2. A part exists when its sidecar does.   3. The set exists when its list does.
  * 4. What else lies there (.tmp, a file without its sidecar) was left by a kill, and is overwritten.
@@ -41,7 +41,7 @@ int parts_open(const char *folder, const struct set_form *form, struct parts *ou
 struct parts_range { int64_t first, end; };
 struct parts_range parts_range(const struct parts *parts, int32_t part);
 bool parts_is_done(const struct parts *parts, int32_t part);
-/* The set's list is there: nothing is left to do. */
+/* The set's list is there: nothing is left to do. One process asks and tells the others. */
 bool parts_is_complete(const struct parts *parts);
 
 /* done[n_parts]. One process asks and tells the others: they may be finishing parts already. Returns how many are done. */

@@ -1,7 +1,8 @@
 /* set: a folder of HDF5 files and the list NAME.json, written last by rename, that makes it complete: it names every file with size, XXH3-64 and pairs.
  *
  * D_sub and candidates are the two forms of a set. Their files hold the same flat datasets but for a few columns, and are written and read by the same code: shard_writer.c,
- * shard.c (one file), dsub.c (many). What is declared here serves dataset/; others use dsub.h, candidates.h and parts.h. */
+ * shard.c (one file), dsub.c (many). A benchmark's table is made in parts like them (parts.h), under a form of a name alone: it has no such files, and its list is its own.
+ * What is declared here serves dataset/; others use dsub.h, candidates.h and parts.h. */
 #ifndef DATASET_SET_H
 #define DATASET_SET_H
 

@@ -207,7 +207,7 @@ int splitter_normalise(const struct splitter *s, const char *text, size_t n, boo
         const struct normal_step *step = &s->normal[i];
         char *next = step->nfc ? compose(at, n, &n) : rewrite(at, n, step->prepend && first ? step->prepend : "", step->pattern, step->content, &n);
         free(at);
-        CHECK(next, "a text could not be normalised: is it UTF-8?");
+        CHECK(next, "out of memory while normalising a text");
         at = next;
     }
     *out = at;
@@ -236,6 +236,7 @@ static int split_regex(struct walk *w, int step, const char *text, size_t n)
         int found = pcre2_match(w->s->step[step].regex, (PCRE2_SPTR)text, n, from, PCRE2_NO_UTF_CHECK, match, NULL);
         if (found == PCRE2_ERROR_NOMATCH)
             break;
+        CHECK_DONE(found != PCRE2_ERROR_NOMEMORY, "out of memory while encoding");
         CHECK_DONE(found >= 0, "a text could not be cut into words (pcre2 says %d)", found);
         const PCRE2_SIZE *range = pcre2_get_ovector_pointer(match);
         if (range[1] == range[0]) {

@@ -206,7 +206,7 @@ struct norm_args {
  *   columns: the first whose cumulative probability is above uniform * total. Left are, one filter after the other: not `banned`, among `allowed` where n_allowed > 0;
  *   the top_k most probable (0: all), the smallest set of most probable ones whose probability reaches top_p (1: all), those of at least min_p times the largest
  *   probability; of equal ones lower columns first. Sums in double.
- * Where the greatest logit of what may be drawn is not a finite number the token is SAMPLE_NONE: the network's numbers are damaged. */
+ * Where a logit of what may be drawn is NaN, or the greatest is not finite, the token is SAMPLE_NONE: the network's numbers are damaged. */
 #define SAMPLE_NONE UINT32_MAX
 struct sample_rule {
     float temperature, top_p, min_p, uniform;   /* uniform in [0, 1) */

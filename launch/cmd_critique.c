@@ -23,9 +23,12 @@ struct critique {
 
 struct item { struct judged *judged; };
 
+/* The ranks of a tensor group judge the same records: one of them names what it refuses. */
 static int done(void *owner, struct judged *judged)
 {
     struct critique *c = owner;
+    if (judged->skip == JUDGE_REFUSED && c->session.mesh->tensor->rank == 0)
+        log_warn("%s is not judged: %s", c->at->where, judged->why);
     return part_run_ready(c->run, (int64_t)judged->record.source);
 }
 
@@ -162,11 +165,13 @@ static int begin_parts(struct critique *c)
 
 static int critique(struct critique *c)
 {
+    bool complete;
     double started_s = clock_s();
     struct comm *world = c->session.world;
     TRY(agree_status(world, world->rank == 0 ? begin_parts(c) : OK));
     TRY(agree_status(world, parts_open(c->folder, &set_candidates, &c->job.parts)));
-    if (parts_is_complete(&c->job.parts)) {
+    TRY(part_run_is_complete(&c->session, &c->job.parts, &complete));
+    if (complete) {
         log_info("%s is complete", c->folder);
         return OK;
     }

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "comm/agree.h"
 #include "launch/evaluate_model.h"
+#include "launch/part_run.h"
 #include "trainer/eval/evaluation.h"
 
 static int print_table(const struct table *table)
@@ -145,10 +146,12 @@ static int evaluate_opened(const struct command *command, const struct benchmark
 
 static int evaluate_in_folder(const struct command *command, const struct benchmark *b, struct session *s)
 {
+    bool complete;
     struct parts parts;
     TRY(agree_status(s->world, s->world->rank == 0 ? begin_parts(command, b, s, by_what(command, b)) : OK));
     TRY(agree_status(s->world, parts_open(folder_of(command), &table_form, &parts)));
-    if (parts_is_complete(&parts))
+    TRY(part_run_is_complete(s, &parts, &complete));
+    if (complete)
         return agree_status(s->world, s->world->rank == 0 ? give_again(&parts) : OK);
     int status = evaluate_opened(command, b, s, &parts);
     if (status == STOPPED)

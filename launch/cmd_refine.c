@@ -225,11 +225,13 @@ static int begin_parts(struct refine *r)
 
 static int refine(struct refine *r)
 {
+    bool complete;
     struct comm *world = r->session.world;
     TRY(agree_status(world, candidates_open(r->input, &r->candidates)));
     TRY(agree_status(world, world->rank == 0 ? begin_parts(r) : OK));
     TRY(agree_status(world, parts_open(r->folder, &set_dsub, &r->job.parts)));
-    if (parts_is_complete(&r->job.parts)) {
+    TRY(part_run_is_complete(&r->session, &r->job.parts, &complete));
+    if (complete) {
         log_info("%s is complete", r->folder);
         return OK;
     }

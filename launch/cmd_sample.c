@@ -99,10 +99,22 @@ static int add_pair(const struct sampled *s, json_t *line)
     return OK;
 }
 
+/* Another cache must not choose other pairs. */
+static int put_error(struct prompt *p, int64_t lacks_mb)
+{
+    struct line_run *run = p->sample->run;
+    int64_t index = p->index;
+    close_prompt(p);
+    (void)FAIL("generate.kv_memory_mb is too small for a critique of a response to the prompt: raise it to %lld", (long long)lacks_mb);
+    return line_run_put_error(run, index);
+}
+
 static int done(void *owner, struct sampled *sampled)
 {
     struct prompt *p = owner;
     struct sample *s = p->sample;
+    if (sampled->lacks_mb > 0)
+        return put_error(p, sampled->lacks_mb);
     json_t *list = json_array(), *line = json_incref(p->line);
     int64_t index = p->index;
     for (int32_t i = 0; i < sampled->n; i++)
@@ -262,6 +274,7 @@ static int sample(struct sample *s)
     TRY(agree_status(world, world->rank == 0 ? check_output(s) : OK));
     TRY(judge_open(&s->session.config, s->session.encoder, s->session.infer.generator, &s->judge));
     sampler_make(&s->session.config, &s->judge, &s->sampler);
+    TRY(agree_status(world, sampler_check_cache(&s->sampler)));
     s->job = (struct line_job){.name = "sample", .unit = "prompts", .model = s->model, .input = s->input, .output = s->all, .session = &s->session,
                                .lines_of_block = s->session.config.generate.records_per_part, .begin = begin, .owner = s};
     TRY(line_run_open(&s->job, &s->run));

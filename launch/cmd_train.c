@@ -138,14 +138,21 @@ static int check_checkpoint(const struct run *r)
     return status;
 }
 
-/* From which checkpoint the run goes on. Rank 0 compares its manifest with options and data: a refusal costs no model in memory and reads no tensor. */
-static int find_checkpoint(struct run *r)
+/* Rank 0 compares the manifest with options and data: a refusal costs no model in memory and reads no tensor. */
+static int find_latest(struct run *r)
 {
     bool found;
     struct comm *world = r->mesh->world;
-    TRY(checkpoint_begin(r->config->run.dir, world, r->attempt));
     TRY(checkpoint_find_latest(r->config->run.dir, world, r->checkpoint, sizeof r->checkpoint, &found));
     return agree_status(world, found && world->rank == 0 ? check_checkpoint(r) : OK);
+}
+
+/* From which checkpoint the run goes on. What is refused leaves the run to whoever may be training it; once it is this start's, no other adds a checkpoint. */
+static int find_checkpoint(struct run *r)
+{
+    TRY(find_latest(r));
+    TRY(checkpoint_begin(r->config->run.dir, r->mesh->world, r->attempt));
+    return find_latest(r);
 }
 
 static int resume(struct run *r)

@@ -8,12 +8,9 @@
 
 int evaluate_items_open(const struct benchmark *b, struct scores *scores, struct evaluate_items *out)
 {
-    bool replies = b->kind == CRITICBENCH;
-    *scores = (struct scores){.pool = json_array()};
-    scores->score = replies ? NULL : calloc((size_t)b->n_responses, sizeof *scores->score);
-    scores->reply = replies ? calloc((size_t)b->n_items, sizeof *scores->reply) : NULL;
     *out = (struct evaluate_items){.benchmark = b, .scores = scores, .counts = calloc((size_t)b->n_items, sizeof *out->counts)};
-    CHECK(scores->pool && (replies ? scores->reply != NULL : scores->score != NULL) && out->counts, "out of memory for the %lld responses of %s", (long long)b->n_responses, b->path);
+    TRY(scores_alloc(b, scores));
+    CHECK(out->counts, "out of memory for the %lld items of %s", (long long)b->n_items, b->path);
     return OK;
 }
 
@@ -26,14 +23,6 @@ void evaluate_items_close(struct evaluate_items *items)
 /* ---- writing --------------------------------------------------------------------------------------------------------------------------------- */
 
 static json_t *reply_json(const struct criticbench_reply *reply) { return json_pack("[i, s?]", (int)reply->verdict, reply->answer); }
-
-static json_t *scores_json(const double *score, int n)
-{
-    json_t *list = json_array();
-    for (int k = 0; k < n; k++)
-        json_array_append_new(list, isfinite(score[k]) ? json_real(score[k]) : json_null());
-    return list;
-}
 
 static json_t *item_json(const struct evaluate_items *t, int64_t i)
 {
@@ -95,13 +84,14 @@ static int read_scores(const struct evaluate_items *t, int64_t i, json_t *list, 
     return OK;
 }
 
+/* Counts of one part are below 2^31, and so are parts: their sum is below 2^62. */
 static int read_counts(json_t *json, const char *where, struct evaluate_counts *total)
 {
     struct evaluate_counts n = {0};
-    TRY(json_get_int(json, "no_room", where, 0, INT64_MAX, &n.no_room));
-    TRY(json_get_int(json, "texts", where, 0, INT64_MAX, &n.texts));
-    TRY(json_get_int(json, "cut", where, 0, INT64_MAX, &n.cut));
-    TRY(json_get_int(json, "parsed", where, 0, INT64_MAX, &n.parsed));
+    TRY(json_get_int(json, "no_room", where, 0, INT32_MAX, &n.no_room));
+    TRY(json_get_int(json, "texts", where, 0, INT32_MAX, &n.texts));
+    TRY(json_get_int(json, "cut", where, 0, INT32_MAX, &n.cut));
+    TRY(json_get_int(json, "parsed", where, 0, INT32_MAX, &n.parsed));
     add(total, &n);
     return OK;
 }

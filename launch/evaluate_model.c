@@ -34,6 +34,7 @@ struct evaluating {
     struct part_run *run;       /* of the parts, */
     struct pace pace;           /* or of the items in memory */
     double started_s;
+    int64_t n_done;             /* responses of this start, on all ranks */
 };
 
 static const struct benchmark_response *response_of(const struct asked *a) { return &a->e->benchmark->response[a->i]; }
@@ -52,10 +53,13 @@ static int ready(const struct asked *a)
 
 /* ---- rewards --------------------------------------------------------------------------------------------------------------------------------- */
 
+/* The table must not depend on the size of the cache. */
 static int take_score(void *owner, struct scored *scored)
 {
     struct asked *a = owner;
     struct evaluate_counts *counts = counts_of(a);
+    CHECK_USAGE(scored->lacks_mb == 0, "generate.kv_memory_mb is too small for a response of, with prompt and instruction, %lld tokens: raise it to %lld", (long long)scored->n_path,
+                (long long)scored->lacks_mb);
     *score_of(a) = scored_mean(scored);
     counts->no_room += scored->no_room;
     counts->texts += a->e->scorer.reads_critique ? scored->n : 0;
@@ -170,13 +174,6 @@ static int ask_item(struct evaluating *e, int64_t item)
     return OK;
 }
 
-static int take_items(struct evaluating *e, json_t *json, const char *where, struct evaluate_counts *total)
-{
-    int status = evaluate_items_read(&e->items, json, where, total);
-    json_decref(json);
-    return status;
-}
-
 /* ---- in memory ------------------------------------------------------------------------------------------------------------------------------- */
 
 static int ask_mine(struct evaluating *e)
@@ -219,16 +216,15 @@ static int put_mine(const struct evaluating *e, char **text, size_t *n_bytes)
 
 static int take_lines(struct evaluating *e, struct lines *lines, struct evaluate_counts *total)
 {
-    const char *text;
-    size_t n_bytes;
-    int64_t number;
+    char where[256];
     for (;;) {
         json_t *json;
-        TRY(lines_next(lines, &text, &n_bytes, &number));
-        if (!text)
+        TRY(json_next_line(lines, where, sizeof where, NULL, &json));
+        if (!json)
             return OK;
-        TRY(json_parse(text, n_bytes, lines_where(lines), &json));
-        TRY(take_items(e, json, lines_where(lines), total));
+        int status = evaluate_items_read(&e->items, json, where, total);
+        json_decref(json);
+        TRY(status);
     }
 }
 
@@ -297,17 +293,37 @@ static int write_part(void *owner, int32_t part, void *const *item, int64_t n, b
     return status;
 }
 
-static int take_parts(struct evaluating *e, struct evaluate_counts *total)
+/* A part holds the items of its range and no others. */
+static int check_range(const struct evaluating *e, int32_t part, json_t *json, const char *where)
+{
+    int64_t first;
+    json_t *list;
+    struct parts_range range = parts_range(e->parts, part);
+    TRY(json_get_int(json, "first", where, 0, INT64_MAX, &first));
+    TRY(json_get_array(json, "items", where, &list));
+    CHECK(first == range.first && (int64_t)json_array_size(list) == range.end - range.first,
+          "%s: it holds %zu items from item %lld on, and its own are %lld to %lld: remove the folder, and run the same command again", where, json_array_size(list), (long long)first,
+          (long long)range.first, (long long)range.end - 1);
+    return OK;
+}
+
+static int take_part(struct evaluating *e, int32_t part, struct evaluate_counts *total)
 {
     char where[1200];
-    for (int32_t i = 0; i < e->parts->n_parts; i++) {
-        json_t *json;
-        snprintf(where, sizeof where, "%s, part %d", e->parts->folder, i);
-        TRY(parts_summary(e->parts, i, &json));
-        TRY(take_items(e, json, where, total));
-    }
-    CHECK(total->responses == e->benchmark->n_responses, "the parts in %s hold %lld of %lld responses: remove the folder, and run the same command again", e->parts->folder,
-          (long long)total->responses, (long long)e->benchmark->n_responses);
+    json_t *json;
+    snprintf(where, sizeof where, "%s, part %d", e->parts->folder, part);
+    TRY(parts_summary(e->parts, part, &json));
+    int status = check_range(e, part, json, where);
+    if (status == OK)
+        status = evaluate_items_read(&e->items, json, where, total);
+    json_decref(json);
+    return status;
+}
+
+static int take_parts(struct evaluating *e, struct evaluate_counts *total)
+{
+    for (int32_t i = 0; i < e->parts->n_parts; i++)
+        TRY(take_part(e, i, total));
     return OK;
 }
 
@@ -350,12 +366,20 @@ static int open_model(struct evaluating *e, enum evaluate_by by)
 /* n is rank 0's, which prints. */
 static void report(const struct evaluating *e, enum evaluate_by by, const struct evaluate_counts *n)
 {
-    log_info("%s: %lld responses in %.1f s; %lld left no room for a text; %lld of %lld texts cut by the limit", e->benchmark->path, (long long)n->responses, clock_s() - e->started_s,
-             (long long)n->no_room, (long long)n->cut, (long long)n->texts);
+    log_info("%s: %lld of %lld responses in %.1f s; %lld of all left no room for a text; %lld of %lld texts cut by the limit", e->benchmark->path, (long long)e->n_done, (long long)n->responses,
+             clock_s() - e->started_s, (long long)n->no_room, (long long)n->cut, (long long)n->texts);
     if (by == EVALUATE_JUDGE)
         log_info("  parse rate %.3f: %lld of %lld critiques have a score", n->texts > 0 ? (double)n->parsed / (double)n->texts : 0.0, (long long)n->parsed, (long long)n->texts);
     if (by == EVALUATE_REPLY)
         log_info("  %lld of %lld responses have a verdict", (long long)n->parsed, (long long)n->responses);
+}
+
+/* Items that an earlier start did have no counts here. */
+static int count_done(struct evaluating *e)
+{
+    for (int64_t i = 0; i < e->benchmark->n_items; i++)
+        e->n_done += e->items.counts[i].responses;
+    return all_reduce(e->session->mesh->data, &e->n_done, 1, COMM_I64, COMM_SUM, NULL);
 }
 
 static int evaluate(struct evaluating *e, enum evaluate_by by, struct scores *out)
@@ -364,6 +388,7 @@ static int evaluate(struct evaluating *e, enum evaluate_by by, struct scores *ou
     TRY(allocate(e, out));
     TRY(open_model(e, by));
     TRY(e->parts ? run_in_parts(e, &total) : run_in_memory(e, &total));
+    TRY(count_done(e));
     report(e, by, &total);
     return OK;
 }

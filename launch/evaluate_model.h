@@ -11,7 +11,7 @@
  * CriticBench (trainer/infer/replier.h). */
 enum evaluate_by { EVALUATE_SCORE, EVALUATE_JUDGE, EVALUATE_REPLY };
 
-/* A response that leaves no room has no score (NAN), no verdict, and one whose judge's critiques have no score none either; how many there were is printed. Scores and replies are there
+/* A response that the context leaves no room has no score (NAN), no verdict, and one whose judge's critiques have no score none either; how many there were is printed. Scores and replies are there
  * on world rank 0. parts: of the benchmark's items; what is done there is not done again. STOPPED after a signal. parts NULL: all in memory, and FAILED after a signal, for nothing is
  * kept. Free out with scores_free, also after a failure. Collective over the world. */
 int evaluate_model(struct session *session, const struct benchmark *benchmark, enum evaluate_by by, const struct parts *parts, struct scores *out);

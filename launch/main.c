@@ -18,7 +18,7 @@ static const struct { const char *name; int (*run)(const struct command *); cons
     {"dump", cmd_dump, "[--what prompts] SET_DIR or PAIRS.jsonl", "a set as JSON lines on standard output; or the judge's calls for another engine"},
     {"export", cmd_export, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
     {"sample", cmd_sample, "MODEL PROMPTS.jsonl OUT.jsonl", "responses, each judged by MODEL itself: best and worst into OUT.jsonl, all into OUT.all.jsonl; goes on where it stopped"},
-    {"evaluate", cmd_evaluate, "BENCHMARK FILE [--model MODEL] [--judge] [--scores FILE] [OUT_DIR]", "the table of a benchmark (rewardbench, rewardbench-2, rm-bench, judgebench, criticbench) by the rewards of MODEL; --judge: by its judge's scores; --scores: by existing ones"},
+    {"evaluate", cmd_evaluate, "BENCHMARK FILE [--model MODEL] [--judge] [--scores FILE] [OUT_DIR]", "the table of a benchmark (rewardbench, rewardbench-2, rm-bench, judgebench, criticbench) by the rewards of MODEL; --judge: by its judge's scores; --scores: by existing ones; with OUT_DIR MODEL's evaluation goes on where it stopped"},
     {"config", cmd_config, "[section.key]...", "the config as it is resolved, or the values of some keys, one a line"},
     {"inspect", cmd_inspect, "[--verify] PATH", "what a checkpoint, D_sub or set of candidates holds; --verify checks every checksum"},
 };
@@ -142,7 +142,7 @@ int main(int argc, char **argv)
     int status = command->argv ? comm_mpi_start(&argc, &argv, &command->world) : FAILED;
     if (!command->world)
         return 1;
-    log_quiet(command->world->rank != 0);
+    log_rank(command->world->rank);
     if (status == OK)
         status = run(argc, argv, command, &arguments);
     if (status != OK && status != STOPPED && *trace_sentence())

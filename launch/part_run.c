@@ -92,6 +92,14 @@ static int share_done(struct part_run *r)
     return broadcast(world, r->done, r->job->parts.n_parts, COMM_U8, 0, NULL);
 }
 
+int part_run_is_complete(const struct session *session, const struct parts *parts, bool *complete)
+{
+    uint8_t is = session->world->rank == 0 && parts_is_complete(parts);
+    TRY(broadcast(session->world, &is, 1, COMM_U8, 0, NULL));
+    *complete = is;
+    return OK;
+}
+
 int part_run(const struct part_job *job)
 {
     struct part_run r = {.job = job};

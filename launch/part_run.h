@@ -20,6 +20,8 @@ struct part_job {
     void *owner;
 };
 
+/* Is the set's list there? World rank 0 looks, for a file may be seen by one host and not yet by another; equal on all ranks. Collective over the world. */
+int part_run_is_complete(const struct session *session, const struct parts *parts, bool *complete);
 /* All parts that are missing. STOPPED on all ranks after a signal. Collective over the world. */
 int part_run(const struct part_job *job);
 /* The record's item is complete. */

@@ -16,7 +16,8 @@ int score_item_read(json_t *item, const char *where, struct message *prompt, int
 
 int score_item_finish(json_t *item, const struct scored *scored, int64_t max_position)
 {
-    CHECK(!scored->no_cache, "generate.kv_memory_mb is too small for the response: with prompt and instruction it has %lld tokens, and what follows them must be held too", (long long)scored->n_path);
+    CHECK(scored->lacks_mb == 0, "generate.kv_memory_mb is too small for the response: with prompt and instruction it has %lld tokens, and what follows them must be held too: raise it to %lld",
+          (long long)scored->n_path, (long long)scored->lacks_mb);
     CHECK(!scored->no_room, "the response leaves no room for a critique: with prompt and instruction it has %lld tokens, and the model reads %lld", (long long)scored->n_path,
           (long long)max_position);
     json_t *rewards = json_array(), *critiques = json_array();

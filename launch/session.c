@@ -66,15 +66,17 @@ static void print_bytes(const struct session *s)
     log_info("mesh %d data x %d tensor, %d threads a rank", s->mesh->data->size, s->mesh->tensor->size, s->device->n_threads);
 }
 
-/* A cache that cannot hold one record of the size the config allows is refused before any work. */
+/* A cache that cannot hold one path of data.max_path_tokens, or of as many as the model reads, is refused before any work. Prompt, response, instruction and what is written begin pages of
+ * their own: at most as many tokens as those four can waste are needed beside the path's. */
 static int check_cache(const struct session *s)
 {
     struct infer_bytes b;
     const struct config *c = &s->config;
-    int64_t most = s->infer.model.max_position, path = c->data.max_path_tokens < most ? c->data.max_path_tokens : most, need = path + c->data.max_critique_tokens + GENERATOR_MAX_NODES * ATTENTION_PAGE;
+    const int64_t most = s->infer.model.max_position, path = c->data.max_path_tokens < most ? c->data.max_path_tokens : most, pieces = path < 4 ? path : 4;
+    const int64_t need = ((path - pieces) / ATTENTION_PAGE + pieces) * ATTENTION_PAGE;
     infer_count(c, &s->infer.model, s->infer.table, s->mesh->tensor->size, &b);
-    CHECK_USAGE(b.kv_tokens >= need, "generate.kv_memory_mb %lld holds %lld tokens, and one record of data.max_path_tokens with its critique needs %lld: raise it, or lower data.max_path_tokens",
-                (long long)c->generate.kv_memory_mb, (long long)b.kv_tokens, (long long)need);
+    CHECK_USAGE(b.kv_tokens >= need, "generate.kv_memory_mb %lld holds %lld tokens, and a path of %lld, the most by data.max_path_tokens and the model, needs up to %lld in whole pages: raise it, or lower "
+                "data.max_path_tokens", (long long)c->generate.kv_memory_mb, (long long)b.kv_tokens, (long long)path, (long long)need);
     return OK;
 }
 

@@ -62,18 +62,31 @@ static inline void product_of(struct operand a, const float *b, int64_t ldb, flo
 }
 
 #if defined(__AMX_BF16__)
-/* One row of matrix registers: c[16][16 n] (+)= a[16][k] b[k][16 n], n 1 or 4, k a multiple of 16. */
-static inline void product_tiles(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t k, const int n)
+/* Sums begin with what stands in c, or with zeros. */
+static inline void begin_tiles(const float *c, size_t stride, const int n, const bool accumulate)
+{
+    if (!accumulate) {
+        _tile_zero(0);
+        _tile_zero(1);
+        _tile_zero(2);
+        _tile_zero(3);
+        return;
+    }
+    _tile_loadd(0, c, stride);
+    if (n == 4) {
+        _tile_loadd(1, c + 16, stride);
+        _tile_loadd(2, c + 32, stride);
+        _tile_loadd(3, c + 48, stride);
+    }
+}
+
+/* One row of matrix registers: c[16][16 n] = (accumulate ? c : 0) + a[16][k] b[k][16 n], n 1 or 4, k a multiple of 16. */
+static inline void product_tiles(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t k, const int n, const bool accumulate)
 {
     float packed[16 * 16];
     size_t strides[] = {(size_t)ldc * 4, (size_t)ldb * 4};
     vec_tiles_see_memory();
-    _tile_loadd(0, c, strides[0]);
-    if (n == 4) {
-        _tile_loadd(1, c + 16, strides[0]);
-        _tile_loadd(2, c + 32, strides[0]);
-        _tile_loadd(3, c + 48, strides[0]);
-    }
+    begin_tiles(c, strides[0], n, accumulate);
     for (int64_t l = 0; l < k; l += 16) {
         if (a.col == 1) {
             _tile_loadd(4, a.at + l, (size_t)a.row * 4);
@@ -102,35 +115,41 @@ static inline void product_tiles(struct operand a, const float *b, int64_t ldb, 
     vec_tiles_see_memory();
 }
 
-static inline void product_tile_columns(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t n, int64_t k)
+static inline void product_tile_columns(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t n, int64_t k, const bool accumulate)
 {
     int64_t j = 0;
     for (; j + 64 <= n; j += 64)
-        product_tiles(a, b + j, ldb, c + j, ldc, k, 4);
+        product_tiles(a, b + j, ldb, c + j, ldc, k, 4, accumulate);
     for (; j < n; j += 16)
-        product_tiles(a, b + j, ldb, c + j, ldc, k, 1);
+        product_tiles(a, b + j, ldb, c + j, ldc, k, 1, accumulate);
 }
 
 /* Always 16 rows: the last ones, where m is no multiple, pass through a buffer; what stands in a behind them is read, and its results are dropped. */
-static void product_in_tiles(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m, int64_t n, int64_t k, bool accumulate)
+static inline void product_tile_rows(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m, int64_t n, int64_t k, const bool accumulate)
 {
     enum { MOST = 256 };
     float last[16 * MOST];
-    for (int64_t i = 0; !accumulate && i < m; i++)
-        memset(c + i * ldc, 0, (size_t)n * sizeof *c);
     int64_t i = 0;
     for (; i + 16 <= m; i += 16)
-        product_tile_columns((struct operand){a.at + i * a.row, a.row, a.col}, b, ldb, c + i * ldc, ldc, n, k);
+        product_tile_columns((struct operand){a.at + i * a.row, a.row, a.col}, b, ldb, c + i * ldc, ldc, n, k, accumulate);
     if (i == m)
         return;
-    for (int64_t r = 0; r < 16; r++)
+    for (int64_t r = 0; accumulate && r < 16; r++)
         if (r < m - i)
             memcpy(last + r * n, c + (i + r) * ldc, (size_t)n * sizeof *c);
         else
             memset(last + r * n, 0, (size_t)n * sizeof *c);
-    product_tile_columns((struct operand){a.at + i * a.row, a.row, a.col}, b, ldb, last, n, n, k);
+    product_tile_columns((struct operand){a.at + i * a.row, a.row, a.col}, b, ldb, last, n, n, k, accumulate);
     for (int64_t r = 0; r < m - i; r++)
         memcpy(c + (i + r) * ldc, last + r * n, (size_t)n * sizeof *c);
+}
+
+static void product_in_tiles(struct operand a, const float *b, int64_t ldb, float *c, int64_t ldc, int64_t m, int64_t n, int64_t k, bool accumulate)
+{
+    if (accumulate)
+        product_tile_rows(a, b, ldb, c, ldc, m, n, k, true);
+    else
+        product_tile_rows(a, b, ldb, c, ldc, m, n, k, false);
 }
 
 /* Which products are made in matrix registers follows from the head size alone, so that a row's bits do not depend on its company. */

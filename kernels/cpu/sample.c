@@ -65,8 +65,8 @@ static void find_maxima(struct sampling *s)
         s->ops->block_max(s->segment[i].logit, s->segment[i].n, s->block_max + s->n_blocks);
         s->n_blocks += blocks_of(s->segment[i].n);
     }
-    for (int64_t b = 0; b < s->n_blocks; b++)
-        s->max = s->block_max[b] > s->max ? s->block_max[b] : s->max;
+    for (int64_t b = 0; b < s->n_blocks && !isnan(s->max); b++)
+        s->max = s->block_max[b] <= s->max ? s->max : s->block_max[b];
 }
 
 static void find_sums(struct sampling *s)
@@ -238,8 +238,8 @@ static uint32_t collect_allowed(struct sampling *s)
     for (int32_t i = 0; i < s->rule->n_allowed; i++)
         add_allowed(s, (int64_t)s->a->allowed[s->rule->first_allowed + i]);
     ASSERT(s->n > 0);
-    for (int64_t i = 1; i < s->n; i++)
-        best = before(&s->all[i], &s->all[best]) ? i : best;
+    for (int64_t i = 1; i < s->n && !isnan(s->all[best].logit); i++)
+        best = isnan(s->all[i].logit) || before(&s->all[i], &s->all[best]) ? i : best;
     s->max = s->all[best].logit;
     for (int64_t i = 0; i < s->n && s->rule->temperature > 0.0f; i++)
         s->all[i].p = p_of(s, s->all[i].logit);

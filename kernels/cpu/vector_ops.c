@@ -317,13 +317,16 @@ static void block_max(const float *x, int64_t n, float *max)
 {
     for (int64_t from = 0; from < n; from += SAMPLE_BLOCK) {
         int64_t i = from, end = from + SAMPLE_BLOCK < n ? from + SAMPLE_BLOCK : n;
+        int32_t n_damaged = 0;
         vec most = vec_set(-INFINITY);
         FOR_VECTORS(i, end)
             most = vec_max(vec_load(x + i), most);
         float largest = vec_largest(most);
         for (; i < end; i++)
             largest = x[i] > largest ? x[i] : largest;
-        max[from / SAMPLE_BLOCK] = largest;
+        for (i = from; i < end; i++)
+            n_damaged += isnan(x[i]) != 0;
+        max[from / SAMPLE_BLOCK] = n_damaged ? NAN : largest;
     }
 }
 

@@ -28,15 +28,19 @@ struct cuda_stream {
     int n_returns;
     void *scratch;                      /* device memory */
     size_t scratch_bytes;
+    void *workspace;                    /* of matrix products (gemm.c): device memory that is counted in bytes_in_use */
     struct cuda_stream *next;
 };
 
 struct cuda_event { cudaEvent_t handle; struct cuda_event *next; };
 
+struct cuda_gemm;
+
 struct cuda {
     struct kernels kernels;
     int ordinal;
     bool batch_invariant;
+    struct cuda_gemm *gemm;
     struct cuda_stream *streams;        /* all of the device's */
     struct cuda_event *events;
 };
@@ -60,12 +64,19 @@ int cuda_event_wait(struct event *event, struct stream *stream);
 /* At least n_bytes of device memory, on 256 bytes, until the next call for the same stream. */
 int cuda_scratch(struct stream *stream, size_t n_bytes, void **out);
 
+/* gemm.c: what matrix products need. The device's first stream has its workspace from the start, another from its first product on. */
+int cuda_gemm_open(struct device *device);
+void cuda_gemm_close(struct cuda *cuda);
+int cuda_gemm_workspace(struct stream *stream);
+
 /* The wrappers: operations of kernels.h. */
+void cuda_gemm_table(struct kernels *table);
 void cuda_elementwise_table(struct kernels *table);
 void cuda_rows_table(struct kernels *table);
 void cuda_norm_table(struct kernels *table);
 void cuda_loss_table(struct kernels *table);
 void cuda_sample_table(struct kernels *table);
+void cuda_attention_table(struct kernels *table);
 
 /* Blocks of `each` elements that n make, at least 1 and at most `most`. */
 static inline unsigned cuda_blocks(int64_t n, int64_t each, int64_t most)

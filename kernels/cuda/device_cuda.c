@@ -50,6 +50,7 @@ static void cuda_release(struct device *device, void *memory, size_t n_bytes)
 static void cuda_destroy(struct device *device)
 {
     cuda_streams_close(cuda_of(device));
+    cuda_gemm_close(cuda_of(device));
     free(device->state);
     free(device);
 }
@@ -58,11 +59,13 @@ static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_copy, 
 
 static void fill_table(struct kernels *table)
 {
+    cuda_gemm_table(table);
     cuda_elementwise_table(table);
     cuda_rows_table(table);
     cuda_norm_table(table);
     cuda_loss_table(table);
     cuda_sample_table(table);
+    cuda_attention_table(table);
 }
 
 /* The first call that needs the driver. */
@@ -114,6 +117,8 @@ int cuda_module_create(const struct device_options *options, struct device **out
     *device = (struct device){.ops = &cuda_ops, .kernels = &cuda->kernels, .n_threads = 1, .connect = cuda_module_connect, .state = cuda};
     fill_table(&cuda->kernels);
     int status = cuda_stream_open(device, &device->stream);
+    if (status == OK)
+        status = cuda_gemm_open(device);
     if (status != OK) {
         cuda_destroy(device);
         return status;

@@ -11,6 +11,9 @@
  *   gpu_shuffle, gpu_shuffle_xor, gpu_ballot, gpu_warp_barrier  all 32 lanes of a warp take part
  *   gpu_load16, gpu_store16                                     16 bytes at once, on 16 bytes
  *   GPU_REGISTERS(type, name, [n])                              an array of this thread's, not initialised, where a compiler cannot see that it is filled before it is read
+ *   gpu_mma_bf16_16x8x16                                        c += a b on tensor cores: see below for who holds what
+ *   gpu_load_matrix4, gpu_load_matrix4_transposed               four 8 x 8 matrices of bf16 out of shared memory, as that instruction wants them
+ *   gpu_copy_async16, _async4, gpu_copy_commit, gpu_copy_wait   global to shared memory, behind the thread's back
  *   GPU_UNROLL                                                  before a loop whose arrays are to be registers
  * No kernel uses atomics: sums have one fixed order.
  */
@@ -75,8 +78,63 @@ GPU_DEVICE uint16_t gpu_bf16(float x)
     return y;
 }
 
+/* `low` in bits 0-15 */
+GPU_DEVICE uint32_t gpu_bf16_pair(float low, float high)
+{
+    uint32_t y;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(high), "f"(low));
+    return y;
+}
+
 GPU_DEVICE float gpu_float(uint16_t x) { return __uint_as_float((uint32_t)x << 16); }
 GPU_DEVICE uint32_t gpu_bits(float x) { return __float_as_uint(x); }
+
+/* 2^x within 2 units in the last place; 0 for minus infinity */
+GPU_DEVICE float gpu_exp2(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+/* A warp: c [16][8] float32 += a [16][16] b [16][8], both bf16. Lane l, with r = l / 4 and e = 2 (l % 4), holds
+ *   a: [r][e, e+1], [r+8][e, e+1], [r][e+8, e+9], [r+8][e+8, e+9]     b: [e, e+1][r], [e+8, e+9][r]     c: [r][e], [r][e+1], [r+8][e], [r+8][e+1] */
+GPU_DEVICE void gpu_mma_bf16_16x8x16(float *c, const uint32_t *a, const uint32_t *b)
+{
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+GPU_DEVICE uint32_t gpu_shared_address(const void *p) { return (uint32_t)__cvta_generic_to_shared(p); }
+
+/* A warp: lane l names row l % 8 (8 bf16, on 16 bytes) of matrix l / 8; x[i] is [l / 4][2 (l % 4), + 1] of matrix i, or of its transpose. */
+GPU_DEVICE void gpu_load_matrix4(uint32_t *x, const void *row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3]) : "r"(gpu_shared_address(row)) : "memory");
+}
+
+GPU_DEVICE void gpu_load_matrix4_transposed(uint32_t *x, const void *row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(x[0]), "=r"(x[1]), "=r"(x[2]), "=r"(x[3]) : "r"(gpu_shared_address(row)) : "memory");
+}
+
+/* Begins to copy to shared memory: from global memory, or zeros where there is nothing to copy. commit ends a group of this thread's copies; wait<N> goes on when all but the
+ * newest N groups are there, for this thread: others see them behind a barrier. */
+GPU_DEVICE void gpu_copy_async16(void *to, const void *from, bool there)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" :: "r"(gpu_shared_address(to)), "l"(__cvta_generic_to_global(from)), "r"(there ? 16 : 0) : "memory");
+}
+
+GPU_DEVICE void gpu_copy_async4(void *to, const void *from, bool there)
+{
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" :: "r"(gpu_shared_address(to)), "l"(__cvta_generic_to_global(from)), "r"(there ? 4 : 0) : "memory");
+}
+
+GPU_DEVICE void gpu_copy_commit(void) { asm volatile("cp.async.commit_group;" ::: "memory"); }
+template <int N> GPU_DEVICE void gpu_copy_wait(void) { asm volatile("cp.async.wait_group %0;" :: "n"(N) : "memory"); }
 
 #else
 #include "emulate.h"

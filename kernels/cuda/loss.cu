@@ -76,8 +76,9 @@ template <class T> GPU_DEVICE void entropy_backward(const struct cross_entropy_a
             x[j] = j < n ? scale * expf(x[j] - max) : 0.0f;
         for (int32_t i = first; i < end; i++) {
             int64_t target = (int64_t)a.target[i] - a.vocab_first - c;
+            float pull = a.scale * a.weight[i];
             for (int j = 0; j < N; j++)
-                x[j] -= target == j ? a.scale * a.weight[i] : 0.0f;
+                x[j] -= target == j ? pull : 0.0f;
         }
         for (int j = 0; j < N; j++)
             from_float(&out.x[j], x[j]);

@@ -34,11 +34,11 @@ GPU_DEVICE bool is_allowed(const struct row &row, int64_t column)
     return listed && column != row.rule->banned;
 }
 
-/* Above 0 for every column; 0 is no column. -0 and 0 are equal logits. What is not a number stands lowest. */
+/* Above 0 for every column; 0 is no column. -0 and 0 are equal logits. What is not a number stands highest: so it is found. */
 GPU_DEVICE uint64_t key_of(float logit, int64_t column)
 {
     uint32_t bits = logit == 0.0f ? 0x80000000u : gpu_bits(logit);
-    uint32_t rising = logit != logit ? 0 : logit == 0.0f ? bits : bits >> 31 ? ~bits : bits | 0x80000000u;
+    uint32_t rising = logit != logit ? 0xffffffffu : logit == 0.0f ? bits : bits >> 31 ? ~bits : bits | 0x80000000u;
     return (uint64_t)rising << 32 | (0xffffffffu - (uint32_t)column);
 }
 

@@ -30,6 +30,7 @@ static void stream_close(struct cuda_stream *s)
     cudaFreeHost(s->staging);
     cudaFreeHost(s->returned);
     cudaFree(s->scratch);
+    cudaFree(s->workspace);
     free(s);
 }
 

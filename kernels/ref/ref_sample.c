@@ -42,8 +42,8 @@ static int64_t collect(const struct sample_args *a, int64_t row, struct column *
 static bool has_greatest(const struct column *c, int64_t n)
 {
     double most = -INFINITY;
-    for (int64_t i = 0; i < n; i++)
-        most = c[i].p > most ? c[i].p : most;
+    for (int64_t i = 0; i < n && !isnan(most); i++)
+        most = c[i].p <= most ? most : c[i].p;
     return isfinite(most);
 }
 

@@ -20,10 +20,13 @@
 #define __sanitizer_finish_switch_fiber(save, bottom, size) ((void)(save), (void)(bottom), (void)(size))
 #endif
 
-enum { MAX_THREADS = 1024, MAX_WARPS = MAX_THREADS / EMULATE_LANES, MAX_SHARED = 64, STACK_BYTES = 256 * 1024 };
+enum { MAX_THREADS = 1024, MAX_WARPS = MAX_THREADS / EMULATE_LANES, MAX_SHARED = 64, MAX_COPIES = 256, STACK_BYTES = 256 * 1024 };
 
 enum state { READY, AT_BARRIER, AT_EXCHANGE, ENDED };
-struct fiber { void *stack_pointer, *stack, *fake; enum state state; unsigned n_exchanges; };
+struct fiber { void *stack_pointer, *stack, *fake; enum state state; unsigned n_exchanges; int n_copies, group; };
+
+/* A copy to shared memory that a thread has begun; `group` counts the thread's commits before it. */
+struct copy { void *to; const void *from; size_t n_bytes; int group; };
 
 /* Two tables in turn: a lane may bring its next value while another still reads the last. */
 struct warp { int ready[EMULATE_LANES], n_ready, n_arrived, kind; size_t n_bytes; struct emulate_lane lane[2][EMULATE_LANES]; };
@@ -33,6 +36,7 @@ struct shared { const void *site; size_t n_bytes; void *memory; };
 static struct {
     const struct emulate_launch *launch;
     struct fiber fiber[MAX_THREADS];
+    struct copy copy[MAX_THREADS][MAX_COPIES];
     struct warp warp[MAX_WARPS];
     int n_ready, n_at_barrier, n_ended;
     int ahead;                              /* the warp that goes on while it can, or -1 where all threads are alike */
@@ -109,6 +113,8 @@ static void fiber_main(void)
     __sanitizer_finish_switch_fiber(NULL, &block.stack, &block.stack_bytes);
     for (;;) {
         block.launch->kernel->run(block.launch->args);
+        if (self()->n_copies > 0)
+            emulate_stop("the thread ends while %d of its copies to shared memory are under way", self()->n_copies);
         self()->state = ENDED;
         block.n_ended++;
         to_scheduler();
@@ -197,6 +203,43 @@ void emulate_on_16(const void *p)
         emulate_stop("a 16-byte access at %p, which is not on 16 bytes", p);
 }
 
+/* ---- copies behind the thread's back ---------------------------------------------------------------------------------------------------------- */
+
+static void make_copy(const struct copy *copy)
+{
+    if (copy->from)
+        memcpy(copy->to, copy->from, copy->n_bytes);
+    else
+        memset(copy->to, 0, copy->n_bytes);
+}
+
+/* Made at once, or not before it is waited for: both are allowed, and chance decides. */
+void emulate_copy_async(void *to, const void *from, size_t n_bytes)
+{
+    struct copy copy = {to, from, n_bytes, self()->group};
+    if (emulate_random(2) == 0) {
+        make_copy(&copy);
+        return;
+    }
+    if (self()->n_copies == MAX_COPIES)
+        emulate_stop("more than %d copies to shared memory are under way", MAX_COPIES);
+    block.copy[emulate_here.thread][self()->n_copies++] = copy;
+}
+
+void emulate_copy_commit(void) { self()->group++; }
+
+void emulate_copy_wait(int n_left)
+{
+    struct copy *copy = block.copy[emulate_here.thread];
+    int n = self()->n_copies, n_kept = 0;
+    for (int i = 0; i < n; i++)
+        if (copy[i].group >= self()->group - n_left)        /* one of the newest groups, or in none yet */
+            copy[n_kept++] = copy[i];
+        else
+            make_copy(&copy[i]);
+    self()->n_copies = n_kept;
+}
+
 /* ---- shared memory --------------------------------------------------------------------------------------------------------------------------- */
 
 /* A piece of its own, exactly as long as asked for, so that a sanitizer sees the access behind it. */
@@ -265,6 +308,7 @@ static void run_block(void)
         if (!block.fiber[t].stack)
             fiber_create(&block.fiber[t]);
         block.fiber[t].n_exchanges = 0;
+        block.fiber[t].n_copies = block.fiber[t].group = 0;
         make_ready(t);
     }
     spoil_shared();

@@ -14,11 +14,11 @@ add_library(critic-rm-cuda-emulated MODULE $<TARGET_OBJECTS:cuda_emulated>)
 set_target_properties(critic-rm-cuda-emulated PROPERTIES PREFIX "" LINKER_LANGUAGE CXX)
 target_link_libraries(critic-rm-cuda-emulated PRIVATE MPI::MPI_C)
 
-# The stand-in's header is held against the real one where that is (tests/emulate/real).
+# The stand-ins' headers are held against the real ones where those are (tests/emulate/real).
 if(TARGET critic-rm-cuda)
-  add_library(real_nccl OBJECT tests/emulate/real/nccl.c)
-  target_include_directories(real_nccl PRIVATE ${CMAKE_SOURCE_DIR})
-  target_include_directories(real_nccl SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${NCCL_INCLUDE_DIR})
+  add_library(real_headers OBJECT tests/emulate/real/cublaslt.c tests/emulate/real/nccl.c)
+  target_include_directories(real_headers PRIVATE ${CMAKE_SOURCE_DIR})
+  target_include_directories(real_headers SYSTEM PRIVATE ${CUDAToolkit_INCLUDE_DIRS} ${NCCL_INCLUDE_DIR})
 endif()
 
 # Kernel sources are C++ to g++ here, whatever they are called.
@@ -37,8 +37,9 @@ foreach(source ${sources})
   get_filename_component(name ${source} NAME_WE)
   target_link_libraries(${name} PRIVATE kernels_emulated)
 endforeach()
-file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/*.cu)
-emulate_kernels(test_faults ${sources})
+emulate_kernels(test_faults ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/faults.cu)
+emulate_kernels(test_cuda_attention ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/attention_faults.cu)
+target_sources(test_cuda_attention PRIVATE ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/attention_faults.c)
 
 # Mistakes in the calls of NCCL, each in a job of its own.
 add_executable(nccl_fault tests/emulate/programs/nccl_fault.c)

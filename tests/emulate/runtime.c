@@ -139,6 +139,8 @@ static const struct allocation *find(const void *at, size_t n_bytes)
     return NULL;
 }
 
+bool emulate_holds(const void *at, size_t n_bytes) { return find(at, n_bytes) && !find(at, n_bytes)->pinned; }
+
 static bool is_device(const void *at) { return memory.range && (const char *)at >= memory.range && (const char *)at < memory.range + range_bytes; }
 
 static void keep(void *at, size_t n_bytes, bool pinned)
@@ -171,6 +173,7 @@ static void reserve(void)
     memory.range = mmap(NULL, range_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory.range == MAP_FAILED)
         emulate_stop("no address range for device memory");
+    madvise(memory.range, range_bytes, MADV_HUGEPAGE);      /* else opening and closing it takes long */
 }
 
 cudaError_t cudaMalloc(void **out, size_t n_bytes)
@@ -219,11 +222,12 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 
 struct CUevent_st { uint64_t n_recorded, n_done; struct CUstream_st *stream; /* of the last record */ struct CUevent_st *next; };
 
-enum kind { LAUNCH, COPY, SET, RECORD, WAIT, SHARED };
+enum kind { LAUNCH, COPY, SET, CALL, RECORD, WAIT, SHARED };
 struct operation {
     enum kind kind;
     struct operation *next;
     struct emulate_launch launch;
+    void (*call)(const void *args);
     void *to;
     const void *from;
     size_t n_bytes;
@@ -282,6 +286,8 @@ static void execute(struct operation *op)
         memcpy(op->to, op->from, op->n_bytes);
     else if (op->kind == SET)
         memset(op->to, op->value, op->n_bytes);
+    else if (op->kind == CALL)
+        op->call(op->args);
     else if (op->kind == RECORD && op->event->n_done < op->count)
         op->event->n_done = op->count;
 }
@@ -514,7 +520,16 @@ bool emulate_queue_shared(struct CUstream_st *stream, bool (*advance)(void *cont
     return true;
 }
 
-bool emulate_holds(const void *at, size_t n_bytes) { return is_device(at) && find(at, n_bytes); }
+bool emulate_queue(struct CUstream_st *stream, void (*call)(const void *args), const void *args, size_t n_bytes)
+{
+    MY_TURN;
+    if (!is_stream(stream))
+        return false;
+    struct operation *op = enqueue(stream, CALL, n_bytes);
+    memcpy(op->args, args, n_bytes);
+    op->call = call;
+    return true;
+}
 
 /* ---- memory that is given back; copies ------------------------------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include <math.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -131,18 +132,20 @@ static void losses_of_long_rows_agree(void **state)
     both("reward_forward", run_wide_reward_forward);
 }
 
-/* top_k, top_p and min_p over more columns than a block has threads, some of equal logits. */
+/* top_k, top_p and min_p over more columns than a block has threads, some of equal logits; in the last two rows one is no number. */
 static int run_wide_sample(struct pass *p)
 {
-    enum { ROWS = 4, COLUMNS = 3000 };
+    enum { ROWS = 6, COLUMNS = 3000 };
     const int64_t part_first[] = {0, 1000, COLUMNS};
     const struct sample_rule rule[ROWS] = {{.temperature = 1.0f, .top_p = 1.0f, .uniform = 0.7f, .banned = 5}, {.temperature = 0.8f, .top_p = 0.9f, .top_k = 400, .uniform = 0.3f, .banned = -1},
-                                           {.temperature = 0.0f, .top_p = 1.0f, .banned = -1}, {.temperature = 1.3f, .top_p = 0.5f, .min_p = 0.01f, .uniform = 0.95f, .banned = 2999}};
+                                           {.temperature = 0.0f, .top_p = 1.0f, .banned = -1}, {.temperature = 1.3f, .top_p = 0.5f, .min_p = 0.01f, .uniform = 0.95f, .banned = 2999},
+                                           {.temperature = 0.0f, .top_p = 1.0f, .banned = -1}, {.temperature = 1.0f, .top_p = 0.9f, .uniform = 0.5f, .banned = -1}};
     struct sample_args a = {.rows = ROWS, .parts = 2, .part_first = part_first, .part_stride = 2000, .rule = rule};
     float *logits = malloc((size_t)(2 * ROWS * a.part_stride) * sizeof *logits);
     assert_non_null(logits);
     for (int64_t i = 0; i < 2 * ROWS * a.part_stride; i++)
         logits[i] = (float)random_int(&p->random, -40, 40) * 0.125f;
+    logits[4 * a.part_stride + 17] = logits[(ROWS + 5) * a.part_stride + 900] = NAN;
     a.logits = pass_given(p, SINGLE, logits, 2 * ROWS * a.part_stride);
     free(logits);
     a.token = pass_out(p, pass_whole(p, (const int32_t[ROWS]){0}, ROWS), "token");

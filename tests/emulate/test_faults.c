@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/dtype.h"
 #include "base/status.h"
 #include "emulate.h"
 #include "kernels/cuda/cuda.h"
@@ -40,12 +41,14 @@ static int close_device(void **state)
     return 0;
 }
 
-static int32_t *numbers(void)
+static int32_t *numbers_of(size_t n_bytes)
 {
     void *memory = NULL;
-    assert_int_equal(device_alloc(device, FAULT_THREADS * sizeof(int32_t), &memory), OK);
+    assert_int_equal(device_alloc(device, n_bytes, &memory), OK);
     return memory;
 }
+
+static int32_t *numbers(void) { return numbers_of(FAULT_THREADS * sizeof(int32_t)); }
 
 static void drop(int32_t *memory)
 {
@@ -95,6 +98,29 @@ static void a_barrier_removed_gives_wrong_numbers(void **state)
     (void)state;
     assert_int_equal(right_with_barrier(true), SEEDS);
     assert_int_equal(right_with_barrier(false), 0);
+}
+
+/* In how many of SEEDS orders a copy to shared memory is there when it is read. */
+static int right_with_wait(bool waits)
+{
+    int n_right = 0;
+    int32_t *x = numbers(), *y = numbers();
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        emulate_seed(seed);
+        put(&device->stream, x, 5);
+        struct copy_args args = {x, y, waits};
+        assert_int_equal(gpu_launch(&device->stream, &reverse_copied, (struct gpu_grid){1, 1, 1}, FAULT_THREADS, 0, &args), OK);
+        n_right += is_reversed(y, 5);
+    }
+    drop(x), drop(y);
+    return n_right;
+}
+
+static void a_copy_not_waited_for_gives_wrong_numbers(void **state)
+{
+    (void)state;
+    assert_int_equal(right_with_wait(true), SEEDS);
+    assert_int_equal(right_with_wait(false), 0);
 }
 
 /* One stream fills x while another reads it: right only where an event stands between. */
@@ -149,6 +175,34 @@ static void the_host_s_waits_are_counted(void **state)
     assert_int_equal(device->ops->synchronize(&device->stream), OK);
     assert_int_equal(emulate_n_waits(), before + 1);
     drop(x);
+}
+
+/* Small whole numbers: the product is exact. */
+static void the_tensor_core_s_operands_lie_as_gpu_h_says(void **state)
+{
+    (void)state;
+    uint16_t a[256], b[128], b_transposed[128];
+    float c[2][128];
+    for (int i = 0; i < 256; i++)
+        a[i] = f32_to_bf16((float)(i * 7 % 11 - 5));
+    for (int i = 0; i < 128; i++)
+        b[i] = b_transposed[i % 8 * 16 + i / 8] = f32_to_bf16((float)(i * 5 % 13 - 6));
+    void *at = numbers_of(4096);
+    unsigned char *memory = at;
+    struct product_args args = {(uint16_t *)memory, (uint16_t *)(memory + 512), (uint16_t *)(memory + 768), (float *)(memory + 1024), (float *)(memory + 1536)};
+    assert_int_equal(device->ops->copy(&device->stream, memory, a, sizeof a, HOST_TO_DEVICE), OK);
+    assert_int_equal(device->ops->copy(&device->stream, memory + 512, b_transposed, sizeof b, HOST_TO_DEVICE), OK);
+    assert_int_equal(device->ops->copy(&device->stream, memory + 768, b, sizeof b, HOST_TO_DEVICE), OK);
+    assert_int_equal(gpu_launch(&device->stream, &product, (struct gpu_grid){1, 1, 1}, 32, 0, &args), OK);
+    assert_int_equal(device->ops->copy(&device->stream, c, memory + 1024, sizeof c, DEVICE_TO_HOST), OK);
+    assert_int_equal(device->ops->synchronize(&device->stream), OK);
+    for (int i = 0; i < 128; i++) {
+        float sum = 0.0f;
+        for (int k = 0; k < 16; k++)
+            sum += bf16_to_f32(a[i / 8 * 16 + k]) * bf16_to_f32(b[k * 8 + i % 8]);
+        assert_true(c[0][i] == sum && c[1][i] == sum);
+    }
+    device_free(device, &at, 4096);
 }
 
 /* ---- what ends the program ------------------------------------------------------------------------------------------------------------------- */
@@ -329,7 +383,7 @@ static void the_backend_says_what_failed_and_the_runtime_s_words(void **state)
     assert_string_equal(trace_sentence(), "cannot copy 4 bytes to the GPU: CUDA says 'invalid argument' (1)");
     trace_clear();
     assert_int_equal(device->ops->alloc(device, (size_t)9 << 30, (void **)&x), FAILED);
-    assert_non_null(strstr(trace_sentence(), "cannot allocate 9.00 GiB on GPU 0: 8.00 of its 8.00 GiB are free"));
+    assert_non_null(strstr(trace_sentence(), "cannot allocate 9.00 GiB on GPU 0: 7.97 of its 8.00 GiB are free"));
     trace_clear();
     drop(x);
     assert_int_equal(cuda_module_create(&(struct device_options){.ordinal = 8}, &(struct device *){NULL}), FAILED);
@@ -341,6 +395,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_barrier_removed_gives_wrong_numbers),
+        cmocka_unit_test(a_copy_not_waited_for_gives_wrong_numbers),
+        cmocka_unit_test(the_tensor_core_s_operands_lie_as_gpu_h_says),
         cmocka_unit_test(an_event_removed_gives_wrong_numbers),
         cmocka_unit_test(a_result_read_before_the_stream_is_waited_for_is_not_there),
         cmocka_unit_test(the_host_s_waits_are_counted),

@@ -36,9 +36,10 @@ records() { [ "$(wc -l <"$dir/want.jsonl")" -eq 24 ] && [ "$(sed -E 's/.*"id":"(
 check "every record once" records
 check "force_score gives every candidate a score" eval '[ "$(grep -o "\"raw\":" "$dir/want.jsonl" | wc -l)" -eq 192 ] && [ "$(grep -oE "\"judge_score\":([1-9]|10)\.0," "$dir/want.jsonl" | wc -l)" -eq 192 ]'
 check "without it this model gives none" eval 'critique 1 unforced generate.force_score=false 2>&1 | grep -F "192 candidates; parse rate 0.000"'
-one_odd() { # its prompt ends with the assistant
+one_odd() { # its prompt ends with the assistant; the part of the third and fourth record is rank 1's
     { pairs 2; echo '{"prompt": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}], "chosen": "b", "rejected": "c"}'; } >"$dir/odd.jsonl"
-    says 0 "0 without room for a critique, 1 that cannot be rendered" generation 2 critique "$dir/odd.jsonl" "$dir/odd" && [ "$(generation 1 dump "$dir/odd" | wc -l)" -eq 2 ]
+    says 0 "0 without room for a critique, 1 that cannot be rendered" generation 2 critique "$dir/odd.jsonl" "$dir/odd" || return 1
+    grep -F "warning of rank 1: $dir/odd.jsonl, line 3 is not judged: a prompt must end with a user's message" "$dir/says.log" && [ "$(generation 1 dump "$dir/odd" | wc -l)" -eq 2 ]
 }
 check "a record that cannot be rendered is counted, and ends nothing" one_odd
 check "a complete set is left alone" says 0 "$dir/one is complete" critique 1 one
@@ -170,14 +171,41 @@ long_line() {
 }
 check "a response that the cache could never hold is an error record, and the job goes on" long_line
 { pairs 2; printf '{"prompt": "q", "chosen": "%05000d", "rejected": "b"}\n' 0; pairs 1; } >"$dir/long_pairs.jsonl"
-check "and a pair without room for a critique" says 0 "1 without room for a critique" generation 2 critique backbone.path="$dir/wide" generate.kv_memory_mb=1 "$dir/long_pairs.jsonl" "$dir/long_pairs"
+wide() { generation "$1" "$2" backbone.path="$dir/wide" generate.batch_tokens=512 "${@:3}"; } # wide RANKS COMMAND ARGUMENTS...
+long_pair() { # what the cache holds decides nothing in a set: the job ends, and goes on with what it asked for
+    says 2 "$dir/long_pairs.jsonl, line 3: generate.kv_memory_mb is too small for a path of 50" wide 2 critique generate.kv_memory_mb=1 "$dir/long_pairs.jsonl" "$dir/long_pairs" || return 1
+    grep -F "raise it to 2" "$dir/says.log" && wide 1 critique generate.kv_memory_mb=2 "$dir/long_pairs.jsonl" "$dir/long_pairs" &&
+        wide 1 critique generate.kv_memory_mb=4 "$dir/long_pairs.jsonl" "$dir/long_pairs.4" && same_set "$dir/long_pairs.4" "$dir/long_pairs" && [ "$(wc -l <"$dir/want.jsonl")" -eq 4 ]
+}
+check "a pair that the cache could never hold ends critique, which names what would do, and goes on with it" long_pair
+long_refine() { # long_refine MODE
+    local refine=(refine generate.refine="$1" data.max_path_tokens=3800 data.max_critique_tokens=400 "$dir/judged")
+    says 2 "record long: generate.kv_memory_mb is too small for a path of 37" wide 1 "${refine[@]}" generate.kv_memory_mb=1 "$dir/long_$1" || return 1
+    grep -F "raise it to 2" "$dir/says.log" && wide 1 "${refine[@]}" generate.kv_memory_mb=2 "$dir/long_$1" && wide 1 "${refine[@]}" generate.kv_memory_mb=4 "$dir/long_$1.4" && same_set "$dir/long_$1.4" "$dir/long_$1"
+}
+critiques() { printf '{"text": "%%0%dd", "critiques": [{"text": "fine", "judge_score": %d}, {"text": "nice", "judge_score": %d}]}' "$1" "$2" "$2"; }
+printf "{\"id\": \"long\", \"prompt\": \"q\", \"chosen\": $(critiques 3700 9), \"rejected\": $(critiques 5 2)}\n" 0 0 >"$dir/judged.jsonl"
+wide 1 import --as candidates data.max_path_tokens=3800 "$dir/judged.jsonl" "$dir/judged" >/dev/null 2>&1
+for mode in rank summarise; do check "refine, $mode: a critique of such a pair too" long_refine "$mode"; done
+{ judgebench 2; printf '{"pair_id": "long", "source": "livecodebench", "question": "q", "response_A": "%05000d", "response_B": "b", "label": "A>B"}\n' 0; } >"$dir/long_bench.jsonl"
+for by in "" --judge; do
+    check "evaluate $by: a response too" says 2 "item long: generate.kv_memory_mb is too small" generation 1 evaluate generate.kv_memory_mb=1 judgebench "$dir/long_bench.jsonl" --model "$dir/wide" $by
+done
+printf '{"id": "long", "dataset": "gsm8k", "question": "q", "response": "%05000d", "response_label": true, "answer": "7"}\n' 0 >"$dir/long_critic.jsonl"
+check "and on CriticBench" says 2 "item long: generate.kv_memory_mb is too small" generation 1 evaluate generate.kv_memory_mb=1 criticbench "$dir/long_critic.jsonl" --model "$dir/wide"
 long_prompt() {
     { echo '{"prompt": "q"}'; printf '{"prompt": "%05000d"}\n' 0; echo '{"prompt": "r"}'; } >"$dir/prompts.jsonl"
     says 1 "1 lines of $dir/prompts.jsonl could not be sampled" generation 1 sample generate.kv_memory_mb=1 generate.responses=2 generate.max_response_tokens=8 "$dir/wide" "$dir/prompts.jsonl" "$dir/sampled.jsonl" &&
-        sed -n 2p "$dir/sampled.all.jsonl" | grep '"error":"generate.kv_memory_mb is too small for a path of 50[0-9]* tokens' && says 2 "generate.kv_memory_mb is too small" \
+        sed -n 2p "$dir/sampled.all.jsonl" | grep '"error":"generate.kv_memory_mb is too small for a path of 50[0-9]* tokens' && says 2 "generate.kv_memory_mb is too small for a path of 1 tokens and a text of 8000" \
         generation 1 sample generate.kv_memory_mb=1 generate.max_response_tokens=8000 "$dir/wide" "$dir/prompts.jsonl" "$dir/none.jsonl"
 }
+unjudged() { # the response has room, and its critique has none
+    printf '{"prompt": "%04000d"}\n' 0 >"$dir/prompts.jsonl"
+    says 1 "1 lines of $dir/prompts.jsonl could not be sampled" generation 1 sample generate.kv_memory_mb=1 generate.responses=2 generate.max_response_tokens=8 generate.batch_tokens=512 "$dir/wide" "$dir/prompts.jsonl" \
+        "$dir/unjudged.jsonl" && grep '"error":"generate.kv_memory_mb is too small for a critique of a response to the prompt: raise it to 2"' "$dir/unjudged.all.jsonl"
+}
 check "a prompt too; but no prompt at all has room for a response above the cache: that is refused" long_prompt
+check "and a prompt whose responses cannot be judged, which may not decide what is a pair" unjudged
 
 # ---- refusals
 check "a backbone without a trained head is refused" says 1 "$dir/tiny has no trained reward head" generation 2 score backbone.init=random "$dir/tiny" "$dir/in.jsonl" "$dir/nowhere"

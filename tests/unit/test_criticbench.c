@@ -169,6 +169,7 @@ static void formulas_are_the_same_when_written_alike(void **state)
     static const struct same_case cases[] = {
         {ANSWER_LATEX, "\\frac{3}{4}", "So it is $\\boxed{\\dfrac{3}{4}}$.", true}, {ANSWER_LATEX, "\\frac34", "\\boxed{\\tfrac 3 4}", true}, {ANSWER_LATEX, "\\frac{3}{4}", "[[3/4]]", true},
         {ANSWER_LATEX, "\\frac{3}{4}", "The answer is 3/4.", true}, {ANSWER_LATEX, "\\frac{3}{4}", "0.75", true}, {ANSWER_LATEX, "\\frac{3}{4}", "\\boxed{\\frac{4}{3}}", false},
+        {ANSWER_LATEX, "12", "The answer is 12 apples.", true}, {ANSWER_LATEX, "12", "The answer is 12 x.", false}, {ANSWER_LATEX, "12", "The answer is 12\\sqrt{2} units", false}, {ANSWER_LATEX, "[[1,2],[3,4]]", "[[1,2],[3,4]]", true},
         {ANSWER_LATEX, "-\\frac{1}{2}", "\\boxed{\\frac{-1}{2}}", true}, {ANSWER_LATEX, "-\\frac{1}{2}", "\\boxed{-1/2}", true}, {ANSWER_LATEX, "-\\frac{1}{2}", "\\boxed{\\frac12}", false},
         {ANSWER_LATEX, "\\frac{11}{2}", "\\boxed{\\frac1{12}}", false}, {ANSWER_LATEX, "\\frac{\\sqrt{3}}{2}", "\\boxed{\\frac{\\sqrt3}2}", true},
         {ANSWER_LATEX, "\\frac{\\pi}{2}", "$\\boxed{\\frac\\pi2}$", true}, {ANSWER_LATEX, "\\frac{1}{\\frac{1}{2}}", "\\boxed{\\frac{1}{\\frac12}}", true},

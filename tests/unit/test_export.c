@@ -16,6 +16,7 @@
 #include "trainer/ckpt/checkpoint.h"
 #include "trainer/ckpt/export.h"
 #include "trainer/ckpt/load.h"
+#include "trainer/model/trained_as.h"
 
 static const struct model_config model = {.family = FAMILY_LLAMA, .layers = 2, .heads = 4, .kv_heads = 2, .head_dim = 6, .hidden = 10, .ffn = 12, .vocab = 7};
 static struct scratch scratch;
@@ -157,6 +158,31 @@ static void an_export_overwrites_nothing(void **state)
     assert_int_equal(export_model(&again), USAGE);
 }
 
+/* The row of token 5 of the embedding, loaded from `out`, is that of token `row` here. */
+static void assert_reward_row(int64_t row)
+{
+    const struct load_options options = {.folder = out, .seed = 99, .reward_token = 5, .copy_of = 6};
+    struct store *loaded;
+    int embedding = params_find(table, "model.embed_tokens.weight");
+    int64_t width = table->params[embedding].local_shape[1];
+    assert_int_equal(store_create(table, device, mesh, F32, true, &loaded), OK);
+    assert_int_equal(load_weights(&options, loaded, NULL), OK);
+    assert_memory_equal((const float *)store_weight(loaded, embedding) + 5 * width, (const float *)store_weight(store, embedding) + row * width, (size_t)width * sizeof(float));
+    store_destroy(&loaded);
+}
+
+static void a_foreign_reward_head_says_nothing_of_the_reward_tokens_row(void **state)
+{
+    char file[1200];
+    (void)state;
+    export_to(F32, 0);
+    assert_int_equal(trained_as_write(out, &(struct trained_as){.mode = 0, .tokenizer = "0123456789abcdef", .template = "fedcba9876543210"}), OK);
+    assert_reward_row(5);
+    snprintf(file, sizeof file, "%s/critic-rm.json", out);
+    assert_int_equal(remove(file), 0);
+    assert_reward_row(6);
+}
+
 static void what_was_exported_is_loaded_reward_head_included(void **state)
 {
     (void)state;
@@ -164,6 +190,7 @@ static void what_was_exported_is_loaded_reward_head_included(void **state)
     struct store *loaded;
     bool found = false;
     export_to(F32, 0);
+    assert_int_equal(trained_as_write(out, &(struct trained_as){.mode = 0, .tokenizer = "0123456789abcdef", .template = "fedcba9876543210"}), OK);
     assert_int_equal(store_create(table, device, mesh, F32, true, &loaded), OK);
     assert_int_equal(load_weights(&options, loaded, &found), OK);
     assert_true(found);
@@ -224,6 +251,7 @@ int main(void)
         WITH_CHECKPOINT(padding_differs_from_the_reward_token),
         WITH_CHECKPOINT(an_export_overwrites_nothing),
         WITH_CHECKPOINT(what_was_exported_is_loaded_reward_head_included),
+        WITH_CHECKPOINT(a_foreign_reward_head_says_nothing_of_the_reward_tokens_row),
         WITH_CHECKPOINT(weights_that_do_not_fit_or_are_not_finite_are_refused_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

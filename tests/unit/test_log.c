@@ -41,14 +41,14 @@ static void lines_go_to_stderr(void **state)
     assert_string_equal(out, "step 3\nwarning: slow\n");
 }
 
-static void a_quiet_rank_says_nothing(void **state)
+static void another_rank_than_0_says_its_warnings_alone_and_names_itself(void **state)
 {
     (void)state;
     char out[256];
-    log_quiet(true);
+    log_rank(3);
     captured(say_two_lines, out, sizeof out);
-    assert_string_equal(out, "");
-    log_quiet(false);
+    assert_string_equal(out, "warning of rank 3: slow\n");
+    log_rank(0);
     captured(say_two_lines, out, sizeof out);
     assert_int_equal(strlen(out), 21);
 }
@@ -57,7 +57,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_go_to_stderr),
-        cmocka_unit_test(a_quiet_rank_says_nothing),
+        cmocka_unit_test(another_rank_than_0_says_its_warnings_alone_and_names_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

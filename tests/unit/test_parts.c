@@ -335,6 +335,32 @@ static void another_input_model_or_instruction_is_refused_with_both(void **state
     says(begin_with(&input, &another), USAGE, "another judge instruction: '', now '0000000000000001'");
 }
 
+static void another_use_of_the_same_input_is_refused_with_both(void **state)
+{
+    (void)state;
+    struct parts_input scores = input;
+    scores.as = "scores";
+    must(begin_with(&scores, &meta));
+    must(begin_with(&scores, &meta));
+    scores.as = "replies";
+    says(begin_with(&scores, &meta), USAGE, "was begun as scores, and this is replies");
+    says(begin_with(&input, &meta), USAGE, "was begun as scores, and this is :");
+}
+
+static void cleared_parts_leave_the_list_and_what_it_is_made_of(void **state)
+{
+    (void)state;
+    struct parts p;
+    must(make(&set_candidates, 1, PARTS));
+    must(parts_open(folder, &set_candidates, &p));
+    must(parts_clear(&p));
+    must(parts_clear(&p));
+    for (int32_t i = 0; i < PARTS; i++)
+        assert_false(parts_is_done(&p, i));
+    assert_true(parts_is_complete(&p) && is_there("parts.json"));
+    check_candidates();
+}
+
 static void the_parts_keep_the_size_they_were_begun_with(void **state)
 {
     (void)state;
@@ -404,6 +430,8 @@ int main(void)
         TEST(summaries_are_read_back),
         TEST(another_option_is_refused_by_name_with_both_values),
         TEST(another_input_model_or_instruction_is_refused_with_both),
+        TEST(another_use_of_the_same_input_is_refused_with_both),
+        TEST(cleared_parts_leave_the_list_and_what_it_is_made_of),
         TEST(the_parts_keep_the_size_they_were_begun_with),
         TEST(a_folder_that_holds_something_else_is_refused),
         TEST(an_input_without_records_is_refused),

@@ -242,8 +242,9 @@ static void draws_follow_the_softmax_of_what_the_filters_leave(void **state) { (
 
 static void assert_none(struct device *device)
 {
-    enum { N = 200, CASES = 3 };
-    static const float damage[CASES] = {NAN, -INFINITY, INFINITY};
+    enum { N = 200, CASES = 8 };
+    /* all logits, or one of them */
+    static const struct { float value; int first, end; } damage[CASES] = {{NAN, 0, N}, {-INFINITY, 0, N}, {INFINITY, 0, N}, {NAN, 3, 4}, {NAN, 5, 6}, {NAN, 90, 91}, {INFINITY, 5, 6}, {NAN, 0, 90}};
     const struct kernels *kernels[] = {device->kernels, &kernels_ref};
     for (int c = 0; c < CASES; c++)
         for (int i = 0; i < 8; i++) {
@@ -253,7 +254,7 @@ static void assert_none(struct device *device)
             struct sample_rule rule = {.temperature = i & 1 ? 1.0f : 0.0f, .top_p = i & 2 ? 0.9f : 1.0f, .uniform = 0.5f, .banned = -1, .n_allowed = i & 4 ? 3 : 0};
             struct sample_args a = {.rows = 1, .parts = 1, .part_first = first, .part_stride = N, .logits = logits, .rule = &rule, .allowed = allowed, .token = &token};
             for (int k = 0; k < N; k++)
-                logits[k] = damage[c];
+                logits[k] = k >= damage[c].first && k < damage[c].end ? damage[c].value : (float)(k % 7);
             for (int k = 0; k < 2; k++) {
                 assert_int_equal(kernels[k]->sample(&device->stream, &a), OK);
                 assert_true(token == SAMPLE_NONE);

@@ -93,6 +93,18 @@ static void a_trace_moves_from_thread_to_thread(void **state)
     trace_clear();
 }
 
+static void memory_that_is_not_there_is_told_from_what_a_record_holds(void **state)
+{
+    (void)state;
+    struct trace trace;
+    (void)FAIL("out of memory for a list of %d tokens", 3);
+    trace_take(&trace);
+    assert_true(trace_is_out_of_memory(&trace));
+    (void)FAIL("pairs.jsonl, line 1: the role 'out of memory' is not known");
+    trace_take(&trace);
+    assert_false(trace_is_out_of_memory(&trace));
+}
+
 static void slices_are_counted_then_cut_alike(void **state)
 {
     (void)state;
@@ -132,6 +144,7 @@ int main(void)
         cmocka_unit_test(the_first_sentence_stays),
         cmocka_unit_test(done_labels_clean_up_on_every_way_out),
         cmocka_unit_test(a_trace_moves_from_thread_to_thread),
+        cmocka_unit_test(memory_that_is_not_there_is_told_from_what_a_record_holds),
         cmocka_unit_test(slices_are_counted_then_cut_alike),
         cmocka_unit_test(bf16_rounds_to_nearest_even_and_keeps_nan),
     };

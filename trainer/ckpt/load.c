@@ -10,12 +10,13 @@
 #include "base/status.h"
 #include "comm/agree.h"
 #include "trainer/ckpt/fill.h"
+#include "trainer/model/trained_as.h"
 
 struct source {
     const struct load_options *options;
     const struct param_table *table;
     struct safetensors *st;         /* NULL: random */
-    bool copies_row;                /* the embedding is untied, and no reward head came with the weights: the reward token's row was not trained */
+    bool copies_row;                /* the embedding is untied, and the weights are of no model that was trained here: the reward token's row was not trained */
 };
 
 static int check_shape(const struct safetensors *st, const struct st_tensor *t, const struct param *p)
@@ -105,7 +106,9 @@ static int load_mine(struct source *s, struct store *store)
 {
     if (s->options->folder) {
         TRY(safetensors_open_folder(s->options->folder, &s->st));
-        s->copies_row = s->copies_row && !safetensors_find(s->st, "score.weight");
+        bool trained;
+        TRY(trained_as_read(s->options->folder, &(struct trained_as){0}, &trained));
+        s->copies_row = s->copies_row && !(trained && safetensors_find(s->st, "score.weight"));
         TRY(check_tensors(s));
     }
     TRY(check_row(s, s->options->reward_token));

@@ -7,7 +7,7 @@
 struct load_options {
     const char *folder;             /* with the safetensors; NULL: random */
     uint64_t seed;                  /* of random weights and of a reward head the folder has not */
-    int64_t reward_token, copy_of;  /* with untied embeddings, unless the folder has a reward head, the input row of reward_token starts as that of copy_of (end of turn); -1: left alone */
+    int64_t reward_token, copy_of;  /* with untied embeddings, unless the folder is a model's that was trained here, its reward head too, the input row of reward_token starts as that of copy_of (end of turn); -1: left alone */
 };
 
 /* Collective over the mesh's world; each rank reads only its slices. Masters (with a store without training memory: weights), then weights on all ranks.

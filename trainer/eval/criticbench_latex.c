@@ -290,12 +290,27 @@ static bool same_last_number(struct text reference, const char *reply)
     return write_alike(reference, &x) && is_number(&x, &right) && criticbench_answer(ANSWER_NUMBER, reply, &given) && same_number(right, given);
 }
 
+/* The announced answer is a number with a word behind it: "12 apples". */
+static bool same_with_unit(struct text reference, struct text announced)
+{
+    size_t n = 0, letters = 0;
+    while (n < announced.n_bytes && strchr("0123456789.,-/", announced.bytes[n]))
+        n++;
+    for (size_t i = n + 1; i < announced.n_bytes; i++) {
+        bool letter = (announced.bytes[i] | 32) >= 'a' && (announced.bytes[i] | 32) <= 'z';
+        if (!letter && !strchr(" .!", announced.bytes[i]))
+            return false;
+        letters += letter;
+    }
+    return n > 0 && n < announced.n_bytes && announced.bytes[n] == ' ' && letters > 1 && same_latex(reference, (struct text){announced.bytes, n});
+}
+
 bool criticbench_latex_same(const char *reference, const char *reply)
 {
     struct text right = boxed_or_all(reference), boxed = last_boxed(reply), announced = announced_text(reply, true);
     if (boxed.bytes)
         return same_latex(right, boxed);
-    if (announced.bytes)
-        return same_latex(right, formula(announced));
-    return same_latex(right, (struct text){reply, strlen(reply)}) || same_last_number(right, reply);
+    if (same_latex(right, (struct text){reply, strlen(reply)}))
+        return true;
+    return announced.bytes ? same_latex(right, formula(announced)) || same_with_unit(right, formula(announced)) : same_last_number(right, reply);
 }

@@ -1,5 +1,4 @@
 /* evaluation_files: a result in a folder (evaluation.h). */
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +6,7 @@
 #include "base/file.h"
 #include "base/status.h"
 #include "trainer/eval/benchmark_rules.h"
+#include "trainer/eval/scores.h"
 
 static int write_text(const char *folder, const char *name, const char *text, size_t n_bytes)
 {
@@ -45,16 +45,6 @@ static int write_table_json(const struct evaluation *e, const struct evaluation_
 
 /* ---- items.jsonl ----------------------------------------------------------------------------------------------------------------------------- */
 
-static json_t *scores_json(const struct evaluation *e, const struct benchmark_item *item)
-{
-    json_t *list = json_array();
-    for (int k = 0; k < item->n; k++) {
-        double score = e->score[item->first + k];
-        json_array_append_new(list, isnan(score) ? json_null() : json_real(score));
-    }
-    return list;
-}
-
 static int put_item(const struct evaluation *e, const struct benchmark_item *item, double outcome, FILE *file)
 {
     const struct benchmark_rules *rules = e->benchmark->rules;
@@ -62,7 +52,7 @@ static int put_item(const struct evaluation *e, const struct benchmark_item *ite
     json_object_set(line, "id", item->id_value);
     json_object_set_new(line, "group", json_string_nocheck(item->group));
     if (rules->n_comparisons > 0)
-        json_object_set_new(line, "scores", scores_json(e, item));
+        json_object_set_new(line, "scores", scores_json(e->score + item->first, item->n));
     json_object_set_new(line, "outcome", json_real(outcome));
     if (rules->describe)
         rules->describe(e, item, line);

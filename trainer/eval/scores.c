@@ -134,13 +134,10 @@ static int check_all(const struct reading *r)
 static int allocate(struct reading *r)
 {
     const struct benchmark *b = r->benchmark;
-    bool replies = b->kind == CRITICBENCH;
-    *r->out = (struct scores){.pool = json_array()};
-    r->out->score = replies ? NULL : calloc((size_t)b->n_responses, sizeof(double));
-    r->out->reply = replies ? calloc((size_t)b->n_items, sizeof *r->out->reply) : NULL;
+    TRY(scores_alloc(b, r->out));
     r->by_id = calloc((size_t)b->n_items, sizeof *r->by_id);
     r->line = calloc((size_t)b->n_items, sizeof *r->line);
-    CHECK(r->out->pool && (replies ? (void *)r->out->reply : (void *)r->out->score) && r->by_id && r->line, "out of memory for the scores of %s", b->path);
+    CHECK(r->by_id && r->line, "out of memory for the scores of %s", b->path);
     return OK;
 }
 
@@ -166,6 +163,24 @@ int scores_read(const struct benchmark *benchmark, const char *path, struct scor
     if (status != OK)
         scores_free(out);
     return status;
+}
+
+int scores_alloc(const struct benchmark *b, struct scores *out)
+{
+    bool replies = b->kind == CRITICBENCH;
+    *out = (struct scores){.pool = json_array()};
+    out->score = replies ? NULL : calloc((size_t)b->n_responses, sizeof *out->score);
+    out->reply = replies ? calloc((size_t)b->n_items, sizeof *out->reply) : NULL;
+    CHECK(out->pool && (replies ? out->reply != NULL : out->score != NULL), "out of memory for the scores of %s", b->path);
+    return OK;
+}
+
+json_t *scores_json(const double *score, int n)
+{
+    json_t *list = json_array();
+    for (int k = 0; k < n; k++)
+        json_array_append_new(list, isfinite(score[k]) ? json_real(score[k]) : json_null());
+    return list;
 }
 
 void scores_free(struct scores *s)

@@ -14,8 +14,13 @@ struct scores {
     json_t *pool;                           /* owns the answers */
 };
 
+/* Room for all, nothing in it. Free it also after a failure. */
+int scores_alloc(const struct benchmark *benchmark, struct scores *out);
 /* FAILED, with file and line, for what is not as above, an unknown, ambiguous or repeated item, a wrong number of scores; and, with how many, when an item has no line. */
 int scores_read(const struct benchmark *benchmark, const char *path, struct scores *out);
 void scores_free(struct scores *scores);
+
+/* n scores as a list; one that is not finite is none: null. New reference. */
+json_t *scores_json(const double *score, int n);
 
 #endif

@@ -37,6 +37,7 @@ struct generator {
     int row_multiple;
     struct readout *readout;
     struct kv_cache *cache;
+    size_t page_bytes;                  /* of the cache */
     struct prefix_tree prefixes;
     struct waiting_call *first, *last;  /* not all samples admitted yet */
     struct running *running;            /* [max_rows] */
@@ -83,6 +84,7 @@ int generator_create(const struct generator_options *options, const struct model
     TRY_DONE(alloc(g));
     TRY_DONE(readout_create(model, store, g->options.max_rows, &g->readout));
     TRY_DONE(kv_cache_create(model, store->device, store->dtype, store->mesh->tensor->size, options->kv_bytes, &g->cache));
+    g->page_bytes = kv_slot_bytes(model, store->dtype, store->mesh->tensor->size) * ATTENTION_PAGE;
     g->prefixes.cache = g->cache;
     *out = g;
     return OK;
@@ -174,17 +176,27 @@ static int64_t pages_of(const struct tokens *node, int n_nodes, const struct gen
     return pages;
 }
 
-int64_t generator_cache_room(const struct generator *g, const struct tokens *node, int n_nodes, const struct generator_rule *rule)
-{
-    return (g->cache->n_pages - pages_of(node, n_nodes, rule)) * ATTENTION_PAGE;
-}
-
 enum generator_fit generator_fits(const struct generator *g, const struct tokens *node, int n_nodes, const struct generator_rule *rule)
 {
     struct generator_rule shorter = shortened(g, tokens_of(node, n_nodes), rule);
     if (shorter.max_new < (rule->max_new > 0))
         return GENERATOR_NO_CONTEXT;
-    return generator_cache_room(g, node, n_nodes, &shorter) >= 0 ? GENERATOR_FITS : GENERATOR_NO_CACHE;
+    return pages_of(node, n_nodes, &shorter) <= g->cache->n_pages ? GENERATOR_FITS : GENERATOR_NO_CACHE;
+}
+
+int64_t generator_kv_memory_mb(const struct generator *g, const struct tokens *node, int n_nodes, const struct generator_rule *rule)
+{
+    struct generator_rule shorter = shortened(g, tokens_of(node, n_nodes), rule);
+    return (int64_t)(((size_t)pages_of(node, n_nodes, &shorter) * g->page_bytes + (1 << 20) - 1) >> 20);
+}
+
+int generator_refuse_cache(const struct generator *g, const struct tokens *node, int n_nodes, const struct generator_rule *rule, int status)
+{
+    int64_t n_path = tokens_of(node, n_nodes);
+    struct generator_rule shorter = shortened(g, n_path, rule);
+    return fail_at(__FILE__, __LINE__, status, "generate.kv_memory_mb is too small for a path of %lld tokens and a text of %lld: it holds %lld tokens, and %lld are needed: raise it to %lld",
+                   (long long)n_path, (long long)shorter.max_new, (long long)g->cache->n_pages * ATTENTION_PAGE, (long long)pages_of(node, n_nodes, &shorter) * ATTENTION_PAGE,
+                   (long long)generator_kv_memory_mb(g, node, n_nodes, rule));
 }
 
 static int copy_tokens(struct waiting_call *c)
@@ -204,21 +216,14 @@ static int copy_tokens(struct waiting_call *c)
     return OK;
 }
 
-/* One path's misfortune, unless no path at all could have such a text: then it is the option's. */
-static int refuse_for_cache(const struct generator *g, const struct waiting_call *c, const struct generator_rule *rule)
-{
-    int64_t pages = pages_of(c->call.node, c->call.n_nodes, rule);
-    bool none = pages_of(NULL, 0, rule) + 1 > g->cache->n_pages;
-    return fail_at(__FILE__, __LINE__, none ? USAGE : FAILED, "generate.kv_memory_mb is too small for a path of %lld tokens and a text of %lld: it holds %lld tokens, and %lld are needed",
-                   (long long)c->n_path, (long long)rule->max_new, (long long)g->cache->n_pages * ATTENTION_PAGE, (long long)pages * ATTENTION_PAGE);
-}
-
 static int check_room(const struct generator *g, struct waiting_call *c)
 {
     enum generator_fit fit = generator_fits(g, c->call.node, c->call.n_nodes, &c->call.rule);
     CHECK(fit != GENERATOR_NO_CONTEXT, "a path of %lld tokens leaves no room for a text: the model reads %lld positions", (long long)c->n_path, (long long)g->model->max_position);
+    if (fit == GENERATOR_NO_CACHE)
+        return generator_refuse_cache(g, c->call.node, c->call.n_nodes, &c->call.rule, USAGE);
     c->call.rule = shortened(g, c->n_path, &c->call.rule);
-    return fit == GENERATOR_NO_CACHE ? refuse_for_cache(g, c, &c->call.rule) : OK;
+    return OK;
 }
 
 int generator_submit(struct generator *g, const struct generator_call *call)

@@ -72,12 +72,15 @@ int generator_create(const struct generator_options *options, const struct model
                      struct generator **out);
 void generator_destroy(struct generator **generator);
 
-/* Could a sample by the rule ever run under the path? NO_CONTEXT: the model's positions leave no room for it. NO_CACHE: the cache, were it empty, could not hold it. */
+/* Could a sample by the rule ever run under the path? NO_CONTEXT: the model's positions leave no room for it. NO_CACHE: the cache, were it empty, could not hold it; that depends on the
+ * machine and the mesh, so it may end a job or be said of a record, but decides nothing in a result. */
 enum generator_fit { GENERATOR_FITS, GENERATOR_NO_CONTEXT, GENERATOR_NO_CACHE };
 enum generator_fit generator_fits(const struct generator *generator, const struct tokens *node, int n_nodes, const struct generator_rule *rule);
-/* Most tokens of one more node that an empty cache could hold beside these and a text at its longest; below 0: it holds not even these. */
-int64_t generator_cache_room(const struct generator *generator, const struct tokens *node, int n_nodes, const struct generator_rule *rule);
-/* FAILED when the call does not fit; USAGE when the cache holds no text by the rule under any path. max_new is lowered to what the context leaves. */
+/* The least generate.kv_memory_mb that holds a sample by the rule under the path. */
+int64_t generator_kv_memory_mb(const struct generator *generator, const struct tokens *node, int n_nodes, const struct generator_rule *rule);
+/* Where the cache does not hold it: fails with this status, and names that value. */
+int generator_refuse_cache(const struct generator *generator, const struct tokens *node, int n_nodes, const struct generator_rule *rule, int status);
+/* FAILED when the context leaves no room, USAGE when the cache does not hold it. max_new is lowered to what the context leaves. */
 int generator_submit(struct generator *generator, const struct generator_call *call);
 /* True while nothing waits for its turn: more calls would begin at once. */
 bool generator_wants(const struct generator *generator);

@@ -78,7 +78,13 @@ int64_t judging_sum(const struct judging *j, int32_t *n_scored)
 bool judge_has_room(const struct judge *j, struct tokens prompt, struct tokens response)
 {
     const struct tokens node[] = {prompt, response, {j->instruction.token, j->instruction.n}};
-    return generator_fits(j->generator, node, 3, &j->rule) == GENERATOR_FITS;
+    return generator_fits(j->generator, node, 3, &j->rule) != GENERATOR_NO_CONTEXT;
+}
+
+int64_t judge_lacks_cache(const struct judge *j, struct tokens prompt, struct tokens response)
+{
+    const struct tokens node[] = {prompt, response, {j->instruction.token, j->instruction.n}};
+    return generator_fits(j->generator, node, 3, &j->rule) == GENERATOR_NO_CACHE ? generator_kv_memory_mb(j->generator, node, 3, &j->rule) : 0;
 }
 
 int judge_ask(const struct judge *judge, struct tokens prompt, struct tokens response, int (*done)(void *owner, struct judging *judging), void *owner, struct judging *out)

@@ -29,9 +29,11 @@ struct judging {
     void *owner;
 };
 
-/* Do context and cache leave room for a critique? prompt and response are nodes without any instruction. */
+/* Does the context leave room for a critique? prompt and response are nodes without any instruction. */
 bool judge_has_room(const struct judge *judge, struct tokens prompt, struct tokens response);
-/* Submits the call; the nodes are copied. done is called when all candidates are there. Free out also after a failure. */
+/* Where the context does and the cache does not: the generate.kv_memory_mb that would; 0: it does. */
+int64_t judge_lacks_cache(const struct judge *judge, struct tokens prompt, struct tokens response);
+/* Submits the call; the nodes are copied. USAGE where the cache could never hold it. done is called when all candidates are there. Free out also after a failure. */
 int judge_ask(const struct judge *judge, struct tokens prompt, struct tokens response, int (*done)(void *owner, struct judging *judging), void *owner, struct judging *out);
 void judging_free(struct judging *judging);
 

@@ -4,8 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
-
 void judged_free(struct judged **out)
 {
     struct judged *d = *out;
@@ -16,6 +14,7 @@ void judged_free(struct judged **out)
         token_list_free(&d->response[side]);
         judging_free(&d->side[side]);
     }
+    free(d->why);
     free(d->id);
     free(d->subset);
     free(d);
@@ -43,7 +42,7 @@ static int encode(const struct judge *judge, const struct pair_record *r, struct
     return OK;
 }
 
-/* One record that cannot be rendered does not end a long job: it is named, and counted by the command. */
+/* One record that cannot be rendered does not end a long job: it is named, and counted, by the command. Memory that is not there is no record's fault. */
 static int encode_or_refuse(const struct judge *judge, const struct pair_record *r, struct judged *d)
 {
     struct trace trace;
@@ -51,8 +50,13 @@ static int encode_or_refuse(const struct judge *judge, const struct pair_record 
     if (status != FAILED)
         return status;
     trace_take(&trace);
-    log_warn("%s is not judged: %s", r->where, trace.sentence);
+    if (trace_is_out_of_memory(&trace)) {
+        trace_put(&trace);
+        return status;
+    }
     d->skip = JUDGE_REFUSED;
+    d->why = strdup(trace.sentence);
+    CHECK(d->why, "out of memory for a record");
     return OK;
 }
 
@@ -89,6 +93,17 @@ static int ask(const struct judge *judge, struct judged *d)
     return OK;
 }
 
+/* The record's place is put in front of a failure's sentence. */
+static int ask_here(const struct judge *judge, const struct pair_record *r, struct judged *d)
+{
+    struct trace trace;
+    int status = ask(judge, d);
+    if (status == OK)
+        return OK;
+    trace_take(&trace);
+    return fail_at(__FILE__, __LINE__, status, "%s: %s", r->where, trace.sentence);
+}
+
 int judged_submit(const struct judge *judge, const struct pair_record *r, int (*done)(void *owner, struct judged *judged), void *owner, struct judged **out)
 {
     struct judged *d = calloc(1, sizeof *d);
@@ -99,5 +114,5 @@ int judged_submit(const struct judge *judge, const struct pair_record *r, int (*
     TRY(name(d, r));
     TRY(encode_or_refuse(judge, r, d));
     describe(d, r);
-    return d->skip == JUDGE_ASKED ? ask(judge, d) : done(owner, d);
+    return d->skip == JUDGE_ASKED ? ask_here(judge, r, d) : done(owner, d);
 }

@@ -13,14 +13,14 @@ struct judged {
     struct candidate_record record;
     enum judge_skip skip;
     int n_left;                             /* responses whose candidates are to come */
-    char *id, *subset;
+    char *id, *subset, *why;                /* why: a sentence, where the record is refused */
     struct token_list prompt, response[2];
     struct judging side[2];
     int (*done)(void *owner, struct judged *judged);
     void *owner;
 };
 
-/* Encodes the record and submits its calls; done is called, perhaps at once, when all candidates are there. It may free the record. */
+/* Encodes the record and submits its calls; USAGE where the cache could never hold one. done is called, perhaps at once, when all candidates are there. It may free the record. */
 int judged_submit(const struct judge *judge, const struct pair_record *record, int (*done)(void *owner, struct judged *judged), void *owner, struct judged **out);
 void judged_free(struct judged **judged);
 

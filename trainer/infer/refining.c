@@ -169,22 +169,30 @@ static struct generator_rule rule_of(const struct refining *r)
                                    .forced = grades ? r->refiner->forced : NULL, .satisfied = has_score_line};
 }
 
+/* The record's id is put in front of a refusal's sentence. */
+static int submit(const struct refining *r, const struct generator_call *call)
+{
+    struct trace trace;
+    int status = generator_submit(r->refiner->generator, call);
+    if (status == OK)
+        return OK;
+    trace_take(&trace);
+    return fail_at(__FILE__, __LINE__, status, "record %.64s: %s", r->id, trace.sentence);
+}
+
 static int ask(struct refining *r, int side, int32_t index, const struct token_list *instruction)
 {
     struct refining_call *owner = &r->side[side].call[index];
     *owner = (struct refining_call){r, side, index};
     struct generator_call call = {.n_nodes = 3, .node = {r->from.prompt, r->from.response[side], {instruction->token, instruction->n}}, .first_sample = index, .n_samples = 1, .rule = rule_of(r),
                                   .done = mode_of(r) == REFINE_RANK ? take_grade : take_summary, .owner = owner};
-    return generator_submit(r->refiner->generator, &call);
+    return submit(r, &call);
 }
 
-/* Most tokens of an instruction behind prompt and response: what context and cache leave beside the answer. */
+/* Most tokens of an instruction behind prompt and response: what the context leaves beside the answer. The cache has no say in it: where it is smaller the call is refused. */
 static int64_t room_for_call(const struct refining *r, int side)
 {
-    const struct tokens above[] = {r->from.prompt, r->from.response[side]};
-    struct generator_rule rule = rule_of(r);
-    int64_t context = r->refiner->max_position - above[0].n - above[1].n - rule.max_new, cache = generator_cache_room(r->refiner->generator, above, 2, &rule);
-    return context < cache ? context : cache;
+    return r->refiner->max_position - r->from.prompt.n - r->from.response[side].n - config_of(r)->data.max_critique_tokens;
 }
 
 /* A critique whose grading has no room stays without a quality. */

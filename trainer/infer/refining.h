@@ -46,7 +46,7 @@ struct refining {
     void *owner;
 };
 
-/* done is called, perhaps at once, when it is known what becomes of the record. It may free it. Otherwise free *out, also after a failure, when the generator takes no further step. */
+/* USAGE where the cache could never hold a call. done is called, perhaps at once, when it is known what becomes of the record. It may free it. Otherwise free *out, also after a failure, when the generator takes no further step. */
 int refining_submit(const struct refiner *refiner, const struct candidate_record *record, int (*done)(void *owner, struct refining *refining), void *owner, struct refining **out);
 void refining_free(struct refining **refining);
 

@@ -53,12 +53,12 @@ void reply_free(struct reply *r)
     *r = (struct reply){0};
 }
 
-/* One text under the response and an instruction; *asked false: there is no room for it. */
+/* One text under the response and an instruction; *asked false: the context leaves no room for it. */
 static int ask(struct reply *r, const struct token_list *instruction, const struct generator_rule *rule, int (*done)(void *, const struct generator_sample *), bool *asked)
 {
     struct generator_call call = {.n_nodes = 3, .node = {{r->prompt.token, r->prompt.n}, {r->response.token, r->response.n}, {instruction->token, instruction->n}}, .n_samples = 1, .rule = *rule,
                                   .done = done, .owner = r};
-    *asked = generator_fits(r->replier->generator, call.node, call.n_nodes, rule) == GENERATOR_FITS;
+    *asked = generator_fits(r->replier->generator, call.node, call.n_nodes, rule) != GENERATOR_NO_CONTEXT;
     return *asked ? generator_submit(r->replier->generator, &call) : OK;
 }
 

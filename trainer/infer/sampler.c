@@ -10,6 +10,13 @@ void sampler_make(const struct config *config, const struct judge *judge, struct
                                         .top_k = (int32_t)config->generate.top_k, .max_new = config->generate.max_response_tokens, .stop = config->generate.stop};
 }
 
+int sampler_check_cache(const struct sampler *sampler)
+{
+    const struct tokens shortest = {.n = 1};
+    const struct generator *g = sampler->judge->generator;
+    return generator_fits(g, &shortest, 1, &sampler->rule) == GENERATOR_NO_CACHE ? generator_refuse_cache(g, &shortest, 1, &sampler->rule, USAGE) : OK;
+}
+
 void sampled_free(struct sampled *s)
 {
     for (int32_t i = 0; s->response && i < s->n; i++) {
@@ -41,6 +48,11 @@ static int take(void *owner, const struct generator_sample *sample)
     TRY(text_repair(sample->text, sample->n_bytes, &r->text, &r->n_bytes));
     TRY(encode_bare_response(judge->encoder, r->text, r->n_bytes, &r->node));
     struct tokens response = {r->node.token, r->node.n};
+    int64_t lacks_mb = judge_lacks_cache(judge, prompt, response);
+    if (lacks_mb > 0) {
+        s->lacks_mb = lacks_mb > s->lacks_mb ? lacks_mb : s->lacks_mb;
+        return end_of_response(s);
+    }
     return judge_has_room(judge, prompt, response) ? judge_ask(judge, prompt, response, take_judged, s, &r->judging) : end_of_response(s);
 }
 
@@ -51,6 +63,9 @@ int sampler_submit(const struct sampler *sampler, const struct message *prompt, 
     out->response = calloc((size_t)n, sizeof *out->response);
     CHECK(out->response, "out of memory for %d responses", n);
     TRY(encode_prompt(sampler->judge->encoder, prompt, n_messages, &out->prompt));
+    struct generator *g = sampler->judge->generator;
     struct generator_call call = {.n_nodes = 1, .node = {{out->prompt.token, out->prompt.n}}, .n_samples = n, .rule = sampler->rule, .done = take, .owner = out};
-    return generator_submit(sampler->judge->generator, &call);
+    if (generator_fits(g, call.node, 1, &call.rule) == GENERATOR_NO_CACHE)
+        return generator_refuse_cache(g, call.node, 1, &call.rule, FAILED);
+    return generator_submit(g, &call);
 }

@@ -12,6 +12,8 @@ struct sampler {
 
 /* The judge is borrowed; responses are drawn from its generator. */
 void sampler_make(const struct config *config, const struct judge *judge, struct sampler *out);
+/* USAGE when the cache could not hold a response of generate.max_response_tokens under any prompt. */
+int sampler_check_cache(const struct sampler *sampler);
 
 struct sampled_response {
     char *text;
@@ -27,11 +29,12 @@ struct sampled {
     struct token_list prompt;
     int32_t n, n_left;              /* responses; those that are not judged yet */
     struct sampled_response *response;
+    int64_t lacks_mb;               /* a response could not be judged for want of cache, and this generate.kv_memory_mb would do; 0: all could */
     int (*done)(void *owner, struct sampled *sampled);
     void *owner;
 };
 
-/* done is called when all responses are judged. FAILED when the prompt leaves no room for a response. Free out also after a failure. */
+/* done is called when all responses are judged. FAILED when the context or the cache leaves no room for a response to the prompt. Free out also after a failure. */
 int sampler_submit(const struct sampler *sampler, const struct message *prompt, int n_messages, int (*done)(void *owner, struct sampled *sampled), void *owner, struct sampled *out);
 void sampled_free(struct sampled *sampled);
 

@@ -83,9 +83,9 @@ static int submit(struct scorer *scorer, struct scored *s, const struct token_li
     struct generator_call call = {.n_nodes = 2, .node = {{prompt->token, prompt->n}, {response->token, response->n}}, .n_samples = s->n, .rule = scorer->rule, .done = take, .owner = s};
     s->n_path = prompt->n + response->n;
     enum generator_fit fit = generator_fits(scorer->generator, call.node, call.n_nodes, &scorer->rule);
-    s->no_room = fit != GENERATOR_FITS;
-    s->no_cache = fit == GENERATOR_NO_CACHE;
-    if (s->no_room) {
+    s->no_room = fit == GENERATOR_NO_CONTEXT;
+    s->lacks_mb = fit == GENERATOR_NO_CACHE ? generator_kv_memory_mb(scorer->generator, call.node, call.n_nodes, &scorer->rule) : 0;
+    if (fit != GENERATOR_FITS) {
         s->n = 0;
         return s->done(s->owner, s);
     }

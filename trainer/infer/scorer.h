@@ -24,8 +24,8 @@ struct scored {
     float *reward;                  /* [n] */
     char **critique;                /* [n], NULL entries without critique */
     int32_t n_cut;                  /* critiques that the limit cut */
-    bool no_room;                   /* nothing was computed: the context leaves no room for a critique, or */
-    bool no_cache;                  /* the cache could never hold path and critique */
+    bool no_room;                   /* nothing was computed: the context leaves no room for a critique */
+    int64_t lacks_mb;               /* nothing was computed: the cache could never hold path and critique, and this generate.kv_memory_mb would; 0: it could */
     int64_t n_path;                 /* tokens of prompt, response and instruction */
     int32_t n_left;
     struct scorer *scorer;

@@ -24,7 +24,7 @@ extern struct emulate_here emulate_here;
 void emulate_run(const struct emulate_launch *launch);
 
 /* For threads of kernels. */
-enum emulate_exchange { EMULATE_SHUFFLE, EMULATE_SHUFFLE_XOR, EMULATE_BALLOT, EMULATE_WARP_BARRIER, EMULATE_OTHER /* and above: others' own */ };
+enum emulate_exchange { EMULATE_SHUFFLE, EMULATE_SHUFFLE_XOR, EMULATE_BALLOT, EMULATE_WARP_BARRIER, EMULATE_MMA, EMULATE_MATRIX, EMULATE_OTHER /* and above: others' own */ };
 enum { EMULATE_LANE_BYTES = 64, EMULATE_LANES = 32 };
 struct emulate_lane { unsigned char bytes[EMULATE_LANE_BYTES]; };
 
@@ -36,19 +36,27 @@ void *emulate_shared(const void *site, size_t n_bytes, size_t alignment);
 void *emulate_dynamic_shared(void);
 /* 16-byte accesses: stops unless `p` lies on 16 bytes. */
 void emulate_on_16(const void *p);
+/* Begins a copy, or (from NULL) zeros: made now or when the thread waits for it. wait: for all but the newest n_left groups. */
+void emulate_copy_async(void *to, const void *from, size_t n_bytes);
+void emulate_copy_commit(void);
+void emulate_copy_wait(int n_left);
+
+/* For stand-ins of other libraries. Queues a call with a copy of args, done in the stream's order with device memory open; false when this is no stream. Whether n_bytes of
+ * device memory at `at` lie in one allocation. */
+struct CUstream_st;
+bool emulate_queue(struct CUstream_st *stream, void (*call)(const void *args), const void *args, size_t n_bytes);
+bool emulate_holds(const void *at, size_t n_bytes);
 
 /* For stand-ins of libraries that move data between ranks. Queues `advance`: at the head of its stream, with device memory open, it is called until it returns true; what cannot
  * go on alone lets other streams go on. False when this is no stream. A thread of the stand-in calls emulate_go_on from time to time: a GPU works although the host waits for other
  * ranks, so when the host has not called for a while, and something is queued that others may wait for, all streams do what they can. What such a thread and calls of the host
  * share is used between emulate_lock and emulate_unlock. before_wait is called when the host begins to wait for the device, or asks. */
-struct CUstream_st;
 bool emulate_queue_shared(struct CUstream_st *stream, bool (*advance)(void *context), void *context);
 void emulate_go_on(void);
 void emulate_lock(void);
 void emulate_unlock(void);
 extern void (*emulate_before_wait)(void);
-/* Whether n_bytes of device memory at `at` lie in one allocation. The device that cudaSetDevice chose. */
-bool emulate_holds(const void *at, size_t n_bytes);
+/* The device that cudaSetDevice chose. */
 int emulate_device(void);
 
 /* For tests: the seed of all orders from here on (the start: CRITIC_RM_EMULATE_SEED, or 1), and how often the host has waited for the device. */
@@ -155,6 +163,73 @@ GPU_DEVICE float gpu_float(uint16_t x)
     memcpy(&y, &bits, 4);
     return y;
 }
+
+GPU_DEVICE uint32_t gpu_bf16_pair(float low, float high) { return (uint32_t)gpu_bf16(low) | (uint32_t)gpu_bf16(high) << 16; }
+GPU_DEVICE float gpu_exp2(float x) { return exp2f(x); }
+
+struct emulate_mma { uint32_t a[4], b[2]; };
+
+/* Row `row` of a: its element pairs stand in four lanes, register 0 or 1 of which has columns 0-7, register 2 or 3 columns 8-15. Column `column` of b likewise. */
+GPU_DEVICE void emulate_mma_a(float *x, const struct emulate_lane *lanes, int row)
+{
+    for (int k = 0; k < 16; k += 2) {
+        uint32_t pair = ((const struct emulate_mma *)lanes[row % 8 * 4 + k % 8 / 2].bytes)->a[k / 8 * 2 + row / 8];
+        x[k] = gpu_float((uint16_t)pair), x[k + 1] = gpu_float((uint16_t)(pair >> 16));
+    }
+}
+
+GPU_DEVICE void emulate_mma_b(float *x, const struct emulate_lane *lanes, int column)
+{
+    for (int k = 0; k < 16; k += 2) {
+        uint32_t pair = ((const struct emulate_mma *)lanes[column * 4 + k % 8 / 2].bytes)->b[k / 8];
+        x[k] = gpu_float((uint16_t)pair), x[k + 1] = gpu_float((uint16_t)(pair >> 16));
+    }
+}
+
+GPU_DEVICE void gpu_mma_bf16_16x8x16(float *c, const uint32_t *a, const uint32_t *b)
+{
+    struct emulate_mma mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
+    const struct emulate_lane *lanes = emulate_exchange(EMULATE_MMA, &mine, sizeof mine);
+    int lane = emulate_here.thread % EMULATE_LANES;
+    float x[2][16], y[2][16];
+    for (int i = 0; i < 2; i++) {
+        emulate_mma_a(x[i], lanes, lane / 4 + 8 * i);
+        emulate_mma_b(y[i], lanes, lane % 4 * 2 + i);
+    }
+    for (int k = 0; k < 16; k++)
+        for (int i = 0; i < 4; i++)
+            c[i] += x[i / 2][k] * y[i % 2][k];
+}
+
+GPU_DEVICE void gpu_load_matrix4(uint32_t *x, const void *row)
+{
+    struct gpu_16 mine = gpu_load16(row);
+    const struct emulate_lane *lanes = emulate_exchange(EMULATE_MATRIX, &mine, sizeof mine);
+    int lane = emulate_here.thread % EMULATE_LANES;
+    for (int i = 0; i < 4; i++)
+        memcpy(&x[i], lanes[i * 8 + lane / 4].bytes + lane % 4 * 4, 4);
+}
+
+GPU_DEVICE void gpu_load_matrix4_transposed(uint32_t *x, const void *row)
+{
+    struct gpu_16 mine = gpu_load16(row);
+    const struct emulate_lane *lanes = emulate_exchange(EMULATE_MATRIX, &mine, sizeof mine);
+    int lane = emulate_here.thread % EMULATE_LANES;
+    for (int i = 0; i < 4; i++)
+        for (int half = 0; half < 2; half++)
+            memcpy((char *)&x[i] + half * 2, lanes[i * 8 + lane % 4 * 2 + half].bytes + lane / 4 * 2, 2);
+}
+
+GPU_DEVICE void gpu_copy_async16(void *to, const void *from, bool there)
+{
+    emulate_on_16(to);
+    emulate_on_16(from);
+    emulate_copy_async(to, there ? from : NULL, 16);
+}
+
+GPU_DEVICE void gpu_copy_async4(void *to, const void *from, bool there) { emulate_copy_async(to, there ? from : NULL, 4); }
+GPU_DEVICE void gpu_copy_commit(void) { emulate_copy_commit(); }
+template <int N> GPU_DEVICE void gpu_copy_wait(void) { emulate_copy_wait(N); }
 
 #endif
 

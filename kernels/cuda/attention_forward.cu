@@ -1,0 +1,139 @@
+/* attention_forward: online softmax (arXiv 2205.14135) on tensor cores, bf16. See attention.h for the tiling.
+ *
+ * Scores are kept times scale / ln 2, so that exp is 2^x: max is in those units. Of a row that sees none of a tile's keys nothing changes, to the bit. */
+#include "kernels/cuda/attention_tiles.h"
+
+/* What a lane keeps of rows 8 half + lane / 4 of each m-tile: sum over the keys of its own columns. */
+template <int M> struct softmax { float max[M][2], sum[M][2]; int own[M][2]; };
+
+/* Rows of the warp begin at `row`. */
+template <int M> GPU_DEVICE void softmax_start(struct softmax<M> *s, const struct attention_args &a, const struct row_tile &t, int row)
+{
+    int count = own_count(a, t.run);
+    GPU_UNROLL
+    for (int i = 0; i < 2 * M; i++) {
+        s->max[i / 2][i % 2] = -INFINITY;
+        s->sum[i / 2][i % 2] = 0.0f;
+        s->own[i / 2][i % 2] = own_seen(t.run, count, t.map, t.first + row + i * 8 + gpu_lane() / 4);
+    }
+}
+
+/* Scores of keys that a row does not see become minus infinity. */
+template <int N> GPU_DEVICE void hide(float (&s)[N][4], int half, int seen)
+{
+    GPU_UNROLL
+    for (int i = 0; i < 2 * N; i++)
+        if (i / 2 * 8 + gpu_lane() % 4 * 2 + i % 2 >= seen)
+            s[i / 2][half * 2 + i % 2] = -INFINITY;
+}
+
+template <int N> GPU_DEVICE float largest(const float (&s)[N][4], int half)
+{
+    float most = -INFINITY;
+    GPU_UNROLL
+    for (int i = 0; i < 2 * N; i++)
+        most = fmaxf(most, s[i / 2][half * 2 + i % 2]);
+    most = fmaxf(most, gpu_shuffle_xor(most, 1));
+    return fmaxf(most, gpu_shuffle_xor(most, 2));
+}
+
+/* Scores of half the rows of an m-tile become probabilities; returns what the sums so far must be multiplied by. */
+template <int N> GPU_DEVICE float softmax_step(float (&s)[N][4], int half, float scale, float *max, float *sum)
+{
+    float most = fmaxf(*max, largest(s, half) * scale), base = most == -INFINITY ? 0.0f : most, factor = gpu_exp2(*max - base), total = 0.0f;
+    GPU_UNROLL
+    for (int i = 0; i < 2 * N; i++) {
+        float *x = &s[i / 2][half * 2 + i % 2];
+        *x = gpu_exp2(fmaf(*x, scale, -base));
+        total += *x;
+    }
+    *max = most;
+    *sum = *sum * factor + total;
+    return factor;
+}
+
+template <int N> GPU_DEVICE void scale_rows(float (&o)[N][4], int half, float factor)
+{
+    GPU_UNROLL
+    for (int i = 0; i < 2 * N; i++)
+        o[i / 2][half * 2 + i % 2] *= factor;
+}
+
+template <int M, int N, int D8> GPU_DEVICE void softmax_tile(struct softmax<M> *state, float (&s)[M][N][4], float (&o)[M][D8][4], const struct key_walk &w, float scale)
+{
+    GPU_UNROLL
+    for (int i = 0; i < 2 * M; i++) {
+        int m = i / 2, half = i % 2, seen = walk_seen(w, state->own[m][half]);
+        if (gpu_ballot(seen < 8 * N) != 0)
+            hide(s[m], half, seen);
+        scale_rows(o[m], half, softmax_step(s[m], half, scale, &state->max[m][half], &state->sum[m][half]));
+    }
+}
+
+/* Sums become factors; lse of the rows. */
+template <int M> GPU_DEVICE void softmax_end(struct softmax<M> *s, const struct attention_args &a, const struct row_tile &t, int row)
+{
+    GPU_UNROLL
+    for (int i = 0; i < 2 * M; i++) {
+        float *sum = &s->sum[i / 2][i % 2];
+        *sum += gpu_shuffle_xor(*sum, 1);
+        *sum += gpu_shuffle_xor(*sum, 2);
+        int r = row + i * 8 + gpu_lane() / 4;
+        if (gpu_lane() % 4 == 0 && r < t.n)
+            a.lse_HT[statistic_of(t.map, a.rows, t.first + r)] = s->max[i / 2][i % 2] * LN_2 + logf(*sum);
+        *sum = 1.0f / *sum;
+    }
+}
+
+/* The queries come through the second stage while the first one is filled. */
+template <int D, int M> GPU_DEVICE void load_queries(uint32_t (&q)[D / 16][M][4], const struct attention_args &a, const struct row_tile &t, const struct key_walk &w, uint16_t *stage, int row)
+{
+    copy_tile<D, ATTENTION_FORWARD_ROWS(D)>(stage + 2 * ATTENTION_KEYS * D, a.q_THD, t.map, t.first, t.n);
+    gpu_copy_commit();
+    if (!walk_ended(w))
+        copy_keys<D>(stage, a, w);
+    gpu_copy_commit();
+    gpu_copy_wait<1>();
+    gpu_barrier();
+    GPU_UNROLL
+    for (int i = 0; i < D / 16 * M; i++)
+        load_a<D>(q[i / M][i % M], stage + 2 * ATTENTION_KEYS * D, row + i % M * 16, i / M);
+    gpu_barrier();
+}
+
+template <int D> GPU_DEVICE void forward(const struct attention_launch &l)
+{
+    const int M = ATTENTION_FORWARD_TILES(D), N = ATTENTION_KEYS / 8;
+    uint16_t *stage = (uint16_t *)gpu_dynamic_shared();
+    struct row_tile t = row_tile_of(l, ATTENTION_FORWARD_ROWS(D));
+    struct key_walk w = walk_start(l.a, t.run, t.map, t.first + t.n - 1, ATTENTION_KEYS), next;
+    struct softmax<M> state;
+    int row = gpu_warp() * 16 * M;
+    uint32_t q[D / 16][M][4];
+    float o[M][D / 8][4];
+    load_queries<D, M>(q, l.a, t, w, stage, row);
+    softmax_start(&state, l.a, t, row);
+    clear(o);
+    for (int turn = 0; !walk_ended(w); w = next, turn ^= 1) {
+        uint16_t *here = stage + turn * 2 * ATTENTION_KEYS * D;
+        float s[M][N][4];
+        next = walk_next(w, ATTENTION_KEYS);
+        if (!walk_ended(next))
+            copy_keys<D>(stage + (turn ^ 1) * 2 * ATTENTION_KEYS * D, l.a, next);
+        gpu_copy_commit();
+        gpu_copy_wait<1>();
+        gpu_barrier();                      /* the tile is there for all */
+        clear(s);
+        GPU_UNROLL
+        for (int k = 0; k < D / 16; k++)
+            multiply_rows<D>(s, q[k], here, k);
+        softmax_tile(&state, s, o, w, l.a.scale * LOG2_E);
+        multiply_product<D>(o, s, here + ATTENTION_KEYS * D);
+        gpu_barrier();                      /* nobody reads it any more */
+    }
+    softmax_end(&state, l.a, t, row);
+    store_tile<D, M>(l.a.o_THD, t.map, t.first, t.n, stage, row, o, state.sum);
+}
+
+GPU_KERNEL(attention_forward_64, ATTENTION_THREADS, struct attention_launch, l) { forward<64>(l); }
+GPU_KERNEL(attention_forward_128, ATTENTION_THREADS, struct attention_launch, l) { forward<128>(l); }

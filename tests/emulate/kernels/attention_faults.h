@@ -1,0 +1,26 @@
+/* attention_faults: the CUDA backend's attention, its own sources, with a barrier or the waits for copies taken out (test_cuda_attention). */
+#ifndef TESTS_EMULATE_KERNELS_ATTENTION_FAULTS_H
+#define TESTS_EMULATE_KERNELS_ATTENTION_FAULTS_H
+
+#include <stdbool.h>
+
+#include "kernels/kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Places in the sources of the tensor-core kernels where all threads of a block meet, in order: forward, backward_q, backward_k. */
+enum { FORWARD_BARRIERS = 4, BACKWARD_BARRIERS = 6 };
+
+extern int removed_barrier;         /* 0 to FORWARD_BARRIERS + BACKWARD_BARRIERS - 1; -1: none */
+extern bool removed_waits;
+extern const int n_barriers;        /* that the sources have */
+
+void faulty_attention_table(struct kernels *table);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
