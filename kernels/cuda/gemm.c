@@ -191,10 +191,16 @@ static int find_for_any_rows(struct cuda_gemm *gemm, const struct shape *s, stru
 
 /* ---- open, close, multiply ------------------------------------------------------------------------------------------------------------------- */
 
+/* Counted as device_alloc counts, which is not in the module. */
 int cuda_gemm_workspace(struct stream *stream)
 {
+    struct device *device = stream->device;
     struct cuda_stream *s = cuda_stream_of(stream);
-    return s->workspace ? OK : device_alloc(stream->device, WORKSPACE_BYTES, &s->workspace);
+    if (s->workspace)
+        return OK;
+    TRY(device->ops->alloc(device, WORKSPACE_BYTES, &s->workspace));
+    device->bytes_in_use += WORKSPACE_BYTES;
+    return OK;
 }
 
 int cuda_gemm_open(struct device *device)
