@@ -143,11 +143,11 @@ static int check(const struct attention_args *a)
     return OK;
 }
 
-static int launch_tiles(struct stream *stream, const struct gpu_kernel *kernel, int64_t n_tiles, size_t shared_bytes, const struct attention_launch *launch)
+static int launch_tiles(struct stream *stream, const struct gpu_kernel *kernel, int64_t n_tiles, int n_threads, size_t shared_bytes, const struct attention_launch *launch)
 {
     if (n_tiles == 0)
         return OK;
-    return gpu_launch(stream, kernel, (struct gpu_grid){.x = (unsigned)n_tiles, .y = (unsigned)launch->a.kv_heads}, ATTENTION_THREADS, shared_bytes, launch);
+    return gpu_launch(stream, kernel, (struct gpu_grid){.x = (unsigned)n_tiles, .y = (unsigned)launch->a.kv_heads}, n_threads, shared_bytes, launch);
 }
 
 /* Clears rows of `width` elements unless as many as there are are about to be written. */
@@ -176,8 +176,9 @@ static int launch_forward(struct stream *stream, const struct attention_args *a,
 {
     TRY(clear_unless(stream, n_queries(a), a->rows, a->o_THD, (int64_t)a->heads * a->dim, a->dtype));
     if (on_tensor_cores(a) && on_16(a->o_THD))
-        return launch_tiles(stream, a->dim == 64 ? &attention_forward_64 : &attention_forward_128, n_tiles, attention_forward_shared(a->dim), launch);
-    return launch_tiles(stream, GPU_BY_DTYPE(plain_forward, a->dtype), n_tiles, plain_forward_shared(a->dim), launch);
+        return launch_tiles(stream, a->dim == 64 ? &attention_forward_64 : &attention_forward_128, n_tiles, ATTENTION_FORWARD_THREADS(a->dim), attention_forward_shared(a->dim),
+                            launch);
+    return launch_tiles(stream, GPU_BY_DTYPE(plain_forward, a->dtype), n_tiles, ATTENTION_THREADS, plain_forward_shared(a->dim), launch);
 }
 
 static int cuda_attention_forward(struct stream *stream, const struct attention_args *a)
@@ -185,7 +186,7 @@ static int cuda_attention_forward(struct stream *stream, const struct attention_
     struct tile_list tiles = {0};
     struct attention_launch launch;
     TRY(check(a));
-    int status = make_row_tiles(a, on_tensor_cores(a) && on_16(a->o_THD) ? ATTENTION_FORWARD_ROWS(a->dim) : PLAIN_TILE, &tiles);
+    int status = make_row_tiles(a, on_tensor_cores(a) && on_16(a->o_THD) ? ATTENTION_FORWARD_ROWS : PLAIN_TILE, &tiles);
     if (status == OK)
         status = place_plan(stream, a, &tiles, NULL, &launch, NULL);
     if (status == OK)
@@ -218,8 +219,8 @@ static int launch_backward(struct stream *stream, const struct attention_args *a
     TRY(clear_unless(stream, n_keys(a), a->key_rows, a->dk_SGD, key_width, a->dtype));
     TRY(clear_unless(stream, n_keys(a), a->key_rows, a->dv_SGD, key_width, a->dtype));
     TRY(launch_delta(stream, a));
-    TRY(launch_tiles(stream, fast ? q : GPU_BY_DTYPE(plain_backward_q, a->dtype), n_row_tiles, fast ? attention_backward_q_shared(a->dim) : plain_backward_shared(a->dim), of_rows));
-    return launch_tiles(stream, fast ? k : GPU_BY_DTYPE(plain_backward_k, a->dtype), n_key_tiles, fast ? attention_backward_k_shared(a->dim) : plain_backward_shared(a->dim), of_keys);
+    TRY(launch_tiles(stream, fast ? q : GPU_BY_DTYPE(plain_backward_q, a->dtype), n_row_tiles, ATTENTION_THREADS, fast ? attention_backward_q_shared(a->dim) : plain_backward_shared(a->dim), of_rows));
+    return launch_tiles(stream, fast ? k : GPU_BY_DTYPE(plain_backward_k, a->dtype), n_key_tiles, ATTENTION_THREADS, fast ? attention_backward_k_shared(a->dim) : plain_backward_shared(a->dim), of_keys);
 }
 
 static int cuda_attention_backward(struct stream *stream, const struct attention_args *a)
@@ -228,7 +229,7 @@ static int cuda_attention_backward(struct stream *stream, const struct attention
     struct attention_launch of_rows, of_keys;
     bool fast = backward_on_tensor_cores(a);
     TRY(check(a));
-    int status = make_row_tiles(a, fast ? ATTENTION_ROWS : PLAIN_TILE, &rows);
+    int status = make_row_tiles(a, fast ? ATTENTION_BACKWARD_ROWS : PLAIN_TILE, &rows);
     if (status == OK)
         status = make_key_tiles(a, fast ? ATTENTION_KEYS : PLAIN_TILE, &keys);
     if (status == OK)
