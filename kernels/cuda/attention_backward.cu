@@ -39,7 +39,8 @@ template <int N> GPU_DEVICE void row_gradients(float (&dp)[N][4], const float (&
 
 /* q and do come through the second stage while the first one is filled. */
 template <int D>
-GPU_DEVICE void load_rows(uint32_t (&q)[D / 16][1][4], uint32_t (&g)[D / 16][1][4], const struct attention_args &a, const struct row_tile &t, const struct key_walk &w, uint16_t *stage, int row)
+GPU_DEVICE void load_rows(uint32_t (&q)[D / 16][1][4], uint32_t (&g)[D / 16][1][4], const struct attention_args &a, const struct row_tile &t, const struct key_walk &w, uint16_t *stage,
+                          int row)
 {
     uint16_t *second = stage + 2 * ATTENTION_KEYS * D;
     copy_tile<D, ATTENTION_BACKWARD_ROWS>(second, a.q_THD, t.map, t.first, t.n);

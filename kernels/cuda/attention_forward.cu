@@ -88,7 +88,8 @@ template <int M> GPU_DEVICE void softmax_end(struct softmax<M> *s, const struct 
 }
 
 /* The queries come through the second stage while the first one is filled. */
-template <int D, int M> GPU_DEVICE void load_queries(uint32_t (&q)[D / 16][M][4], const struct attention_args &a, const struct row_tile &t, const struct key_walk &w, uint16_t *stage, int row)
+template <int D, int M>
+GPU_DEVICE void load_queries(uint32_t (&q)[D / 16][M][4], const struct attention_args &a, const struct row_tile &t, const struct key_walk &w, uint16_t *stage, int row)
 {
     copy_tile<D, ATTENTION_FORWARD_ROWS, ATTENTION_FORWARD_THREADS(D)>(stage + 2 * ATTENTION_KEYS * D, a.q_THD, t.map, t.first, t.n);
     gpu_copy_commit();
@@ -104,7 +105,8 @@ template <int D, int M> GPU_DEVICE void load_queries(uint32_t (&q)[D / 16][M][4]
 }
 
 template <int D, int M>
-GPU_DEVICE void forward_step(struct softmax<M> *state, float (&o)[M][D / 8][4], const uint32_t (&q)[D / 16][M][4], uint16_t *keys, const struct key_walk &w, const struct warp_rows &rows, float scale)
+GPU_DEVICE void forward_step(struct softmax<M> *state, float (&o)[M][D / 8][4], const uint32_t (&q)[D / 16][M][4], uint16_t *keys, const struct key_walk &w, const struct warp_rows &rows,
+                             float scale)
 {
     float s[M][ATTENTION_KEYS / 8][4];
     clear(s);

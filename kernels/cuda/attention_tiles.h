@@ -45,7 +45,10 @@ GPU_DEVICE bool warp_sees(const struct key_walk &w, int own) { return own >= 0 &
 template <int D> GPU_DEVICE uint16_t *lane_chunk_at(uint16_t *tile, int row, int odd, int k) { return tile + row * D + ((odd ^ (gpu_lane() & 7)) ^ (2 * k)) * 8; }
 
 /* Rows [row, row + 16) x columns [16 k, 16 k + 16) as operand a; row is a multiple of 8. */
-template <int D> GPU_DEVICE void load_a(uint32_t *a, uint16_t *tile, int row, int k) { gpu_load_matrix4(a, lane_chunk_at<D>(tile, row + gpu_lane() % 16, gpu_lane() / 16, k)); }
+template <int D> GPU_DEVICE void load_a(uint32_t *a, uint16_t *tile, int row, int k)
+{
+    gpu_load_matrix4(a, lane_chunk_at<D>(tile, row + gpu_lane() % 16, gpu_lane() / 16, k));
+}
 
 /* Two operands b: rows are n, 16 n to 16 n + 16, columns are k. */
 template <int D> GPU_DEVICE void load_b_rows(uint32_t *b, uint16_t *tile, int n, int k)
@@ -54,7 +57,10 @@ template <int D> GPU_DEVICE void load_b_rows(uint32_t *b, uint16_t *tile, int n,
 }
 
 /* Two operands b: rows are k, columns are n. */
-template <int D> GPU_DEVICE void load_b_columns(uint32_t *b, uint16_t *tile, int n, int k) { gpu_load_matrix4_transposed(b, lane_chunk_at<D>(tile, 16 * k + gpu_lane() % 16, gpu_lane() / 16, n)); }
+template <int D> GPU_DEVICE void load_b_columns(uint32_t *b, uint16_t *tile, int n, int k)
+{
+    gpu_load_matrix4_transposed(b, lane_chunk_at<D>(tile, 16 * k + gpu_lane() % 16, gpu_lane() / 16, n));
+}
 
 template <int M, int N> GPU_DEVICE void clear(float (&c)[M][N][4])
 {
@@ -120,7 +126,8 @@ template <int D, int M, int N, int K> GPU_DEVICE void multiply_product(float (&c
 }
 
 /* The warp's rows of the result, times factor[m][half], through its own rows [row, row + 16 M) of the tile, which nobody else reads any more, to x; rows < n alone. */
-template <int D, int M> GPU_DEVICE void store_tile(void *x, const struct row_map &map, int first, int n, uint16_t *tile, int row, const float (&c)[M][D / 8][4], const float (&factor)[M][2])
+template <int D, int M>
+GPU_DEVICE void store_tile(void *x, const struct row_map &map, int first, int n, uint16_t *tile, int row, const float (&c)[M][D / 8][4], const float (&factor)[M][2])
 {
     GPU_UNROLL
     for (int m = 0; m < M; m++)
