@@ -3,6 +3,12 @@
 pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
 set(CRITIC_RM_TEST_DATA ${CMAKE_SOURCE_DIR}/../shared/data CACHE PATH "folder of real data for tests")
 
+# Seconds for a program that is stuck: sanitised ones are slow, and no test asserts a time.
+set(test_timeout 300)
+if(CRITIC_RM_SANITIZE)
+  set(test_timeout 1200)
+endif()
+
 # Environment of every test. Sanitizers: Open MPI must stay loaded for its frames to be named, and is not ours to judge.
 set(test_environment CRITIC_RM_TEST_DATA=${CRITIC_RM_TEST_DATA})
 if(CRITIC_RM_SANITIZE)
@@ -24,12 +30,12 @@ function(test_program LABEL SOURCE)
     separate_arguments(ranks UNIX_COMMAND "${CMAKE_MATCH_1}")
     foreach(n ${ranks})
       add_test(NAME ${LABEL}.${name}.np${n} COMMAND ${CMAKE_SOURCE_DIR}/launch/mpirun.sh ${n} $<TARGET_FILE:${name}>)
-      set_tests_properties(${LABEL}.${name}.np${n} PROPERTIES LABELS ${LABEL} TIMEOUT 300 PROCESSORS 2
+      set_tests_properties(${LABEL}.${name}.np${n} PROPERTIES LABELS ${LABEL} TIMEOUT ${test_timeout} PROCESSORS 2
         ENVIRONMENT "${test_environment}" SKIP_RETURN_CODE 77)
     endforeach()
   else()
     add_test(NAME ${LABEL}.${name} COMMAND ${name})
-    set_tests_properties(${LABEL}.${name} PROPERTIES LABELS ${LABEL} TIMEOUT 300
+    set_tests_properties(${LABEL}.${name} PROPERTIES LABELS ${LABEL} TIMEOUT ${test_timeout}
       ENVIRONMENT "${test_environment}" SKIP_RETURN_CODE 77)
   endif()
 endfunction()
