@@ -1,5 +1,6 @@
-// ranks: 1 2 4
-/* A step of training through the CUDA code and NCCL: losses and gradients on data x tensor are those of the CPU backend on the same mesh, under several orders of the streams' work. */
+// ranks: 2 4
+/* Training through the CUDA code and NCCL: losses and gradients on data x tensor, and losses after updates, are those of the CPU backend on the same mesh, under several orders of
+ * the streams' work. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -15,37 +16,56 @@
 #include "tests/tools/scratch.h"
 #include "tests/tools/tiny_run.h"
 
-enum { N_PAIRS = 8, SEEDS = 2, STEP = 1 };
+enum { N_PAIRS = 8, SEEDS = 2, STEP = 1, UPDATES = 2 };
 
 static struct comm *world;
 static struct device *cuda, *cpu;
 static struct scratch scratch;
 
-/* Losses, and what this rank owns of the gradients. */
-struct outcome { struct loss_sums sums; float *grad; int64_t n; };
+/* Losses, and what this rank owns of the gradients; losses and norms of steps with updates. */
+struct outcome { struct loss_sums sums; float *grad; int64_t n; double loss[UPDATES], norm[UPDATES]; };
 
-static struct outcome gradients(const struct config *config, struct device *device)
+static void make_batch(struct tiny_run *run, int64_t step, struct step_batch *batch)
 {
-    struct tiny_run run;
-    struct step_batch batch;
     const struct step_plan *plan;
-    struct outcome o = {0};
-    tiny_run_open(&run, config, world, device);
-    assert_int_equal(plan_step(run.plan, STEP, &plan), OK);
-    assert_int_equal(step_batch_make(&run.view, plan, &run.options, &run.layout, run.mesh->data->rank, &batch), OK);
-    assert_int_equal(train_gradients(run.trainer, &batch, &o.sums), OK);
-    for (int i = 0; i < run.trainer->store->n_buckets; i++)
-        o.n += run.trainer->store->bucket[i].chunk;
-    o.grad = malloc((size_t)o.n * sizeof *o.grad);
-    assert_non_null(o.grad);
-    float *to = o.grad;
-    for (int i = 0; i < run.trainer->store->n_buckets; i++) {
-        const struct bucket_memory *b = &run.trainer->store->bucket[i];
-        assert_int_equal(device->ops->copy(&device->stream, to, b->grad + run.mesh->data->rank * b->chunk, (size_t)b->chunk * sizeof *to, DEVICE_TO_HOST), OK);
+    assert_int_equal(plan_step(run->plan, step, &plan), OK);
+    assert_int_equal(step_batch_make(&run->view, plan, &run->options, &run->layout, run->mesh->data->rank, batch), OK);
+}
+
+static void take_gradients(struct tiny_run *run, struct outcome *o)
+{
+    struct device *device = run->device;
+    const struct store *store = run->trainer->store;
+    for (int i = 0; i < store->n_buckets; i++)
+        o->n += store->bucket[i].chunk;
+    float *to = o->grad = malloc((size_t)o->n * sizeof *o->grad);
+    assert_non_null(to);
+    for (int i = 0; i < store->n_buckets; i++) {
+        const struct bucket_memory *b = &store->bucket[i];
+        assert_int_equal(device->ops->copy(&device->stream, to, b->grad + run->mesh->data->rank * b->chunk, (size_t)b->chunk * sizeof *to, DEVICE_TO_HOST), OK);
         to += b->chunk;
     }
     assert_int_equal(device->ops->synchronize(&device->stream), OK);
+}
+
+static struct outcome train(const struct config *config, struct device *device)
+{
+    struct tiny_run run;
+    struct step_batch batch;
+    struct step_result result;
+    struct outcome o = {0};
+    tiny_run_open(&run, config, world, device);
+    make_batch(&run, STEP, &batch);
+    assert_int_equal(train_gradients(run.trainer, &batch, &o.sums), OK);
     step_batch_free(&batch);
+    take_gradients(&run, &o);
+    for (int i = 0; i < UPDATES; i++) {
+        make_batch(&run, i, &batch);
+        assert_int_equal(train_step(run.trainer, &batch, &result), OK);
+        step_batch_free(&batch);
+        o.loss[i] = result.loss;
+        o.norm[i] = result.grad_norm;
+    }
     tiny_run_close(&run);
     return o;
 }
@@ -62,9 +82,12 @@ static void assert_close(const struct outcome *got, const struct outcome *want)
     }
     if (!(norm > 0.0 && error <= 1e-10 * norm))
         fail_msg("gradients differ by %.3g", sqrt(error / norm));
+    for (int i = 0; i < UPDATES; i++)
+        if (!(fabs(got->loss[i] - want->loss[i]) <= 1e-4 * fabs(want->loss[i])) || !(fabs(got->norm[i] - want->norm[i]) <= 1e-3 * want->norm[i]))
+            fail_msg("step %d: loss %.9g, on the CPU %.9g; norm %.9g, on the CPU %.9g", i, got->loss[i], want->loss[i], got->norm[i], want->norm[i]);
 }
 
-static void losses_and_gradients_of_a_mesh_are_those_of_the_cpu(void **state)
+static void training_on_every_mesh_is_that_of_the_cpu(void **state)
 {
     (void)state;
     struct config config;
@@ -72,10 +95,10 @@ static void losses_and_gradients_of_a_mesh_are_those_of_the_cpu(void **state)
     for (int tensor = 1; tensor <= world->size; tensor *= 2) {
         config.mesh.tensor = tensor;
         config.mesh.data = world->size / tensor;
-        struct outcome want = gradients(&config, cpu);
+        struct outcome want = train(&config, cpu);
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {
             emulate_seed(seed + 100 * (uint64_t)world->rank);
-            struct outcome got = gradients(&config, cuda);
+            struct outcome got = train(&config, cuda);
             assert_close(&got, &want);
             free(got.grad);
         }
@@ -86,7 +109,7 @@ static void losses_and_gradients_of_a_mesh_are_those_of_the_cpu(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(losses_and_gradients_of_a_mesh_are_those_of_the_cpu),
+        cmocka_unit_test(training_on_every_mesh_is_that_of_the_cpu),
     };
     if (comm_mpi_start(&argc, &argv, &world) != OK || cuda_module_create(&(struct device_options){.ordinal = world->rank}, &cuda) != OK ||
         device_cpu_create(&(struct device_options){.n_threads = 1, .isa = "auto"}, &cpu) != OK)
