@@ -111,22 +111,25 @@ static int64_t n_ranges(const struct attention_args *a)
     return n;
 }
 
-/* Copies the arguments' plan and the tiles; the launches get arguments that point to the copies. keys may be NULL. */
-static int place_plan(struct stream *stream, const struct attention_args *a, const struct tile_list *rows, const struct tile_list *keys, struct attention_launch *of_rows, struct attention_launch *of_keys)
+/* One kernel over its tiles: which, how a block of it is made, what it gets. */
+struct work { const struct gpu_kernel *kernel; int n_threads; size_t shared_bytes; struct tile_list tiles; struct attention_launch launch; };
+
+/* Copies the arguments' plan and the tiles; the launches get arguments that point to the copies. keys is NULL in the forward. */
+static int place_plan(struct stream *stream, const struct attention_args *a, struct work *rows, struct work *keys)
 {
     struct plan plan = {0};
     int runs = add_part(&plan, a->runs, (size_t)a->n_runs * sizeof *a->runs), ranges = add_part(&plan, a->ranges, (size_t)n_ranges(a) * sizeof *a->ranges);
-    int row_tiles = add_part(&plan, rows->tile, (size_t)rows->n * sizeof *rows->tile);
+    int row_tiles = add_part(&plan, rows->tiles.tile, (size_t)rows->tiles.n * sizeof *rows->tiles.tile);
     int key_runs = keys ? add_part(&plan, a->key_runs, (size_t)a->n_key_runs * sizeof *a->key_runs) : -1;
-    int key_tiles = keys ? add_part(&plan, keys->tile, (size_t)keys->n * sizeof *keys->tile) : -1;
+    int key_tiles = keys ? add_part(&plan, keys->tiles.tile, (size_t)keys->tiles.n * sizeof *keys->tiles.tile) : -1;
     TRY(copy_plan(stream, &plan));
-    *of_rows = (struct attention_launch){.a = *a, .tile = plan.part[row_tiles].device};
-    of_rows->a.runs = plan.part[runs].device;
-    of_rows->a.ranges = plan.part[ranges].device;
+    rows->launch = (struct attention_launch){.a = *a, .tile = plan.part[row_tiles].device};
+    rows->launch.a.runs = plan.part[runs].device;
+    rows->launch.a.ranges = plan.part[ranges].device;
     if (!keys)
         return OK;
-    *of_keys = (struct attention_launch){.a = *a, .tile = plan.part[key_tiles].device};
-    of_keys->a.key_runs = plan.part[key_runs].device;
+    keys->launch = (struct attention_launch){.a = *a, .tile = plan.part[key_tiles].device};
+    keys->launch.a.key_runs = plan.part[key_runs].device;
     return OK;
 }
 
@@ -134,20 +137,29 @@ static int place_plan(struct stream *stream, const struct attention_args *a, con
 
 static bool on_16(const void *p) { return (uintptr_t)p % 16 == 0; }
 
-static bool on_tensor_cores(const struct attention_args *a) { return a->dtype == BF16 && (a->dim == 64 || a->dim == 128) && on_16(a->q_THD) && on_16(a->k_SGD) && on_16(a->v_SGD); }
+/* Rows are read and written 16 bytes at a time; what an operation does not have is NULL. */
+static bool on_tensor_cores(const struct attention_args *a)
+{
+    const void *operands[] = {a->q_THD, a->k_SGD, a->v_SGD, a->o_THD, a->do_THD, a->dq_THD, a->dk_SGD, a->dv_SGD};
+    bool aligned = true;
+    for (size_t i = 0; i < sizeof operands / sizeof *operands; i++)
+        aligned = aligned && on_16(operands[i]);
+    return aligned && a->dtype == BF16 && (a->dim == 64 || a->dim == 128);
+}
 
 static int check(const struct attention_args *a)
 {
     CHECK(a->dim <= ATTENTION_MAX_DIM, "heads of size %d: attention of the CUDA backend goes up to %d", a->dim, ATTENTION_MAX_DIM);
-    CHECK(a->rows * (a->heads / a->kv_heads) <= INT32_MAX, "%lld rows of %d query heads for each key/value head: more than attention counts to", (long long)a->rows, a->heads / a->kv_heads);
+    int group = a->heads / a->kv_heads;
+    CHECK(a->rows * group <= INT32_MAX, "%lld rows of %d query heads for each key/value head: more than attention counts to", (long long)a->rows, group);
     return OK;
 }
 
-static int launch_tiles(struct stream *stream, const struct gpu_kernel *kernel, int64_t n_tiles, size_t shared_bytes, const struct attention_launch *launch)
+static int launch_work(struct stream *stream, const struct work *w)
 {
-    if (n_tiles == 0)
+    if (w->tiles.n == 0)
         return OK;
-    return gpu_launch(stream, kernel, (struct gpu_grid){.x = (unsigned)n_tiles, .y = (unsigned)launch->a.kv_heads}, ATTENTION_THREADS, shared_bytes, launch);
+    return gpu_launch(stream, w->kernel, (struct gpu_grid){.x = (unsigned)w->tiles.n, .y = (unsigned)w->launch.a.kv_heads}, w->n_threads, w->shared_bytes, &w->launch);
 }
 
 /* Clears rows of `width` elements unless as many as there are are about to be written. */
@@ -172,25 +184,26 @@ static int64_t n_keys(const struct attention_args *a)
     return n;
 }
 
-static int launch_forward(struct stream *stream, const struct attention_args *a, int64_t n_tiles, const struct attention_launch *launch)
+static int launch_forward(struct stream *stream, const struct attention_args *a, struct work *rows, bool fast)
 {
+    TRY(make_row_tiles(a, fast ? ATTENTION_FORWARD_ROWS : PLAIN_TILE, &rows->tiles));
+    TRY(place_plan(stream, a, rows, NULL));
     TRY(clear_unless(stream, n_queries(a), a->rows, a->o_THD, (int64_t)a->heads * a->dim, a->dtype));
-    if (on_tensor_cores(a) && on_16(a->o_THD))
-        return launch_tiles(stream, a->dim == 64 ? &attention_forward_64 : &attention_forward_128, n_tiles, attention_forward_shared(a->dim), launch);
-    return launch_tiles(stream, GPU_BY_DTYPE(plain_forward, a->dtype), n_tiles, plain_forward_shared(a->dim), launch);
+    return launch_work(stream, rows);
 }
 
 static int cuda_attention_forward(struct stream *stream, const struct attention_args *a)
 {
-    struct tile_list tiles = {0};
-    struct attention_launch launch;
+    struct work rows = {.kernel = GPU_BY_DTYPE(plain_forward, a->dtype), .n_threads = ATTENTION_THREADS, .shared_bytes = plain_forward_shared(a->dim)};
+    bool fast = on_tensor_cores(a);
     TRY(check(a));
-    int status = make_row_tiles(a, on_tensor_cores(a) && on_16(a->o_THD) ? ATTENTION_FORWARD_ROWS(a->dim) : PLAIN_TILE, &tiles);
-    if (status == OK)
-        status = place_plan(stream, a, &tiles, NULL, &launch, NULL);
-    if (status == OK)
-        status = launch_forward(stream, a, tiles.n, &launch);
-    free(tiles.tile);
+    if (fast) {
+        rows.kernel = a->dim == 64 ? &attention_forward_64 : &attention_forward_128;
+        rows.n_threads = ATTENTION_FORWARD_THREADS(a->dim);
+        rows.shared_bytes = attention_forward_shared(a->dim);
+    }
+    int status = launch_forward(stream, a, &rows, fast);
+    free(rows.tiles.tile);
     return status;
 }
 
@@ -203,39 +216,38 @@ static int launch_delta(struct stream *stream, const struct attention_args *a)
         args.n_lanes *= 2;
     if (a->rows == 0)
         return OK;
-    return gpu_launch(stream, GPU_BY_DTYPE(attention_delta, a->dtype), (struct gpu_grid){.x = cuda_blocks(a->rows * a->heads, ATTENTION_THREADS / args.n_lanes, MAX_BLOCKS)}, ATTENTION_THREADS, 0, &args);
+    struct gpu_grid grid = {.x = cuda_blocks(a->rows * a->heads, ATTENTION_THREADS / args.n_lanes, MAX_BLOCKS)};
+    return gpu_launch(stream, GPU_BY_DTYPE(attention_delta, a->dtype), grid, ATTENTION_THREADS, 0, &args);
 }
 
-/* Tensor cores also need aligned outputs, which they write 16 bytes at a time. */
-static bool backward_on_tensor_cores(const struct attention_args *a) { return on_tensor_cores(a) && on_16(a->do_THD) && on_16(a->dq_THD) && on_16(a->dk_SGD) && on_16(a->dv_SGD); }
-
-static int launch_backward(struct stream *stream, const struct attention_args *a, int64_t n_row_tiles, int64_t n_key_tiles, const struct attention_launch *of_rows, const struct attention_launch *of_keys)
+static int launch_backward(struct stream *stream, const struct attention_args *a, struct work *rows, struct work *keys, bool fast)
 {
-    bool fast = backward_on_tensor_cores(a);
-    const struct gpu_kernel *q = a->dim == 64 ? &attention_backward_q_64 : &attention_backward_q_128, *k = a->dim == 64 ? &attention_backward_k_64 : &attention_backward_k_128;
     int64_t key_width = (int64_t)a->kv_heads * a->dim;
+    TRY(make_row_tiles(a, fast ? ATTENTION_BACKWARD_ROWS : PLAIN_TILE, &rows->tiles));
+    TRY(make_key_tiles(a, fast ? ATTENTION_KEYS : PLAIN_TILE, &keys->tiles));
+    TRY(place_plan(stream, a, rows, keys));
     TRY(clear_unless(stream, n_queries(a), a->rows, a->dq_THD, (int64_t)a->heads * a->dim, a->dtype));
     TRY(clear_unless(stream, n_keys(a), a->key_rows, a->dk_SGD, key_width, a->dtype));
     TRY(clear_unless(stream, n_keys(a), a->key_rows, a->dv_SGD, key_width, a->dtype));
     TRY(launch_delta(stream, a));
-    TRY(launch_tiles(stream, fast ? q : GPU_BY_DTYPE(plain_backward_q, a->dtype), n_row_tiles, fast ? attention_backward_q_shared(a->dim) : plain_backward_shared(a->dim), of_rows));
-    return launch_tiles(stream, fast ? k : GPU_BY_DTYPE(plain_backward_k, a->dtype), n_key_tiles, fast ? attention_backward_k_shared(a->dim) : plain_backward_shared(a->dim), of_keys);
+    TRY(launch_work(stream, rows));
+    return launch_work(stream, keys);
 }
 
 static int cuda_attention_backward(struct stream *stream, const struct attention_args *a)
 {
-    struct tile_list rows = {0}, keys = {0};
-    struct attention_launch of_rows, of_keys;
-    bool fast = backward_on_tensor_cores(a);
+    struct work rows = {.kernel = GPU_BY_DTYPE(plain_backward_q, a->dtype), .n_threads = ATTENTION_THREADS, .shared_bytes = plain_backward_shared(a->dim)}, keys = rows;
+    bool fast = on_tensor_cores(a);
     TRY(check(a));
-    int status = make_row_tiles(a, fast ? ATTENTION_ROWS : PLAIN_TILE, &rows);
-    if (status == OK)
-        status = make_key_tiles(a, fast ? ATTENTION_KEYS : PLAIN_TILE, &keys);
-    if (status == OK)
-        status = place_plan(stream, a, &rows, &keys, &of_rows, &of_keys);
-    if (status == OK)
-        status = launch_backward(stream, a, rows.n, keys.n, &of_rows, &of_keys);
-    free(rows.tile), free(keys.tile);
+    keys.kernel = GPU_BY_DTYPE(plain_backward_k, a->dtype);
+    if (fast) {
+        rows.kernel = a->dim == 64 ? &attention_backward_q_64 : &attention_backward_q_128;
+        rows.shared_bytes = attention_backward_q_shared(a->dim);
+        keys.kernel = a->dim == 64 ? &attention_backward_k_64 : &attention_backward_k_128;
+        keys.shared_bytes = attention_backward_k_shared(a->dim);
+    }
+    int status = launch_backward(stream, a, &rows, &keys, fast);
+    free(rows.tiles.tile), free(keys.tiles.tile);
     return status;
 }
 

@@ -1,29 +1,30 @@
 /* attention: the kernels of forest attention, as attention.c launches them.
  *
  * The query heads of one key/value head work together: with `group` of them, query t and head g are row m = t * group + g, so a tile of keys is read once for all of them.
- * A block of four warps takes one tile of rows (or of keys) and one key/value head, and walks what that tile meets:
+ * A block of four warps (or eight) takes one tile of rows (or of keys) and one key/value head, and walks what that tile meets:
  *
  *               keys: range 0   range 1      last range                            rows: k_first ......... see_end
  *              .--------.---.  .--------.  .----.                                  .----.----.----.-- -.
  *      rows  m | tile   |cut|  | tile   |  | ca\|                       keys       |\sal|    |    |cut |
- *  of a run    | of 64  |   |  |        |  |usal\                       of a       | \cau    |    |    |
+ *  of a run    | of 128 |   |  |        |  |usal\                       of a       | \cau    |    |    |
  *              '--------'---'  '--------'  '----'                       key run    '----'----'----'----'
  *        forward o, lse; backward dq:  walk keys  ------>                 backward dk, dv:  walk rows  ------>
  *
  * Tiles of keys begin at the first key of each range and hold ATTENTION_PAGE keys, so where a node is cut into pages the tiles are the same ones. A row's sums are over its own
  * keys in that order: what stands beside it in a tile, and where in the tile it stands, changes no bit. Nothing is added from two blocks.
  *
- * In bf16 with head size 64 or 128, tensor cores (attention_forward.cu, attention_backward.cu): per tile pair of R rows and K keys 2 products of 2 R K D operations forward,
- * 3 for dq, 4 for dk and dv. A row and key pair that is seen costs 4 D operations forward and 14 D backward, for each query head. Tiles at rest stay in registers, tiles that are
- * walked come by asynchronous copies, two stages; P and dS go from one product to the next in registers. Bytes: forward reads q and writes o once, and k and v once per tile of
- * rows: 4 K D bytes for 4 R K D operations, so at R = 64 or 128 rows the arithmetic, not memory, is the floor. delta is a pass of its own over o and do.
- * Everything else, float32 above all: attention_plain.cu, the same walks with a smaller tile and one fused multiply-add at a time.
+ * In bf16 with head size 64 or 128, tensor cores (attention_forward.cu, attention_backward.cu). A tile of R rows against K keys is 2 products of 2 R K D operations forward, 3 for
+ * dq, 4 for dk and dv: 4 D operations forward and 14 D backward for each query head's pair of a row and a key it sees. The tile at rest is read once; what is walked comes by
+ * asynchronous copies, two stages, once per tile at rest: 4 K D bytes of keys and values forward, so R = 128 operations a byte, which the L2 cache of an H100 (about 5.5 TB/s)
+ * feeds at 700 T operations a second; dq does 6 R / 4 = 96 a byte, dk and dv 8 K / 4 = 128. P and dS go from one product to the next in registers. A warp whose rows see nothing of
+ * a step leaves it out: half of the diagonal, and all but one warp of a tile with a single row. delta is a pass of its own over o and do.
+ * Everything else, float32 above all: attention_plain.cu, the same walks with smaller tiles, one fused multiply-add at a time.
  *
- *   kernel                       rows x keys   shared memory, KiB (head size 64, 128, plain at 256)
- *   forward                      128, 64 x 64  32   64
- *   backward_q                   64 x 64       32   64
- *   backward_k                   64, 32 x 64   49   65
- *   plain_forward, _q, _k        16 x 64, 16 x 32, 32 x 16              84.3  98.3  98.3
+ *   kernel                       rows x keys          threads    shared memory, KiB (head size 64, 128; plain at 256)
+ *   forward                      128 x 64             128, 256   32   64
+ *   backward_q                   64 x 64              128        32   64
+ *   backward_k                   64, 32 x 64          128        49   64.5
+ *   plain_forward, _q, _k        16 x 64, 16 x 32, 32 x 16   128   84.3  98.3  98.3
  */
 #ifndef KERNELS_CUDA_ATTENTION_H
 #define KERNELS_CUDA_ATTENTION_H
@@ -33,11 +34,11 @@
 
 enum { ATTENTION_THREADS = 128, ATTENTION_WARPS = 4, ATTENTION_MAX_DIM = 256 };
 
-/* Tensor cores: m-tiles of 16 rows that a warp of the forward holds; rows that backward_k walks at a time. */
+/* Tensor cores: the forward's threads, and m-tiles of 16 rows that a warp of it holds; rows of a tile; rows that backward_k walks at a time. */
+#define ATTENTION_FORWARD_THREADS(dim) ((dim) == 64 ? 128 : 256)
 #define ATTENTION_FORWARD_TILES(dim) ((dim) == 64 ? 2 : 1)
-#define ATTENTION_FORWARD_ROWS(dim) (16 * ATTENTION_WARPS * ATTENTION_FORWARD_TILES(dim))
 #define ATTENTION_STEP_ROWS(dim) ((dim) == 64 ? 64 : 32)
-enum { ATTENTION_ROWS = 64, ATTENTION_KEYS = ATTENTION_PAGE };
+enum { ATTENTION_FORWARD_ROWS = 128, ATTENTION_BACKWARD_ROWS = 64, ATTENTION_KEYS = ATTENTION_PAGE };
 
 /* The plain kernels: the tile at rest, and what is walked at a time. */
 enum { PLAIN_TILE = 16, PLAIN_STEP = 32 };

@@ -39,21 +39,22 @@ template <int N> GPU_DEVICE void row_gradients(float (&dp)[N][4], const float (&
 
 /* q and do come through the second stage while the first one is filled. */
 template <int D>
-GPU_DEVICE void load_rows(uint32_t (&q)[D / 16][1][4], uint32_t (&g)[D / 16][1][4], const struct attention_args &a, const struct row_tile &t, const struct key_walk &w, uint16_t *stage, int row)
+GPU_DEVICE void load_rows(uint32_t (&q)[D / 16][1][4], uint32_t (&g)[D / 16][1][4], const struct attention_args &a, const struct row_tile &t, const struct key_walk &w, uint16_t *stage,
+                          int row)
 {
     uint16_t *second = stage + 2 * ATTENTION_KEYS * D;
-    copy_tile<D, ATTENTION_ROWS>(second, a.q_THD, t.map, t.first, t.n);
-    copy_tile<D, ATTENTION_ROWS>(second + ATTENTION_ROWS * D, a.do_THD, t.map, t.first, t.n);
+    copy_tile<D, ATTENTION_BACKWARD_ROWS>(second, a.q_THD, t.map, t.first, t.n);
+    copy_tile<D, ATTENTION_BACKWARD_ROWS>(second + ATTENTION_BACKWARD_ROWS * D, a.do_THD, t.map, t.first, t.n);
     gpu_copy_commit();
     if (!walk_ended(w))
-        copy_keys<D>(stage, a, w);
+        copy_keys<D, ATTENTION_THREADS>(stage, a, w);
     gpu_copy_commit();
     gpu_copy_wait<1>();
     gpu_barrier();
     GPU_UNROLL
     for (int k = 0; k < D / 16; k++) {
         load_a<D>(q[k][0], second, row, k);
-        load_a<D>(g[k][0], second + ATTENTION_ROWS * D, row, k);
+        load_a<D>(g[k][0], second + ATTENTION_BACKWARD_ROWS * D, row, k);
     }
     gpu_barrier();
 }
@@ -80,9 +81,9 @@ template <int D> GPU_DEVICE void backward_q(const struct attention_launch &l)
 {
     const int N = D == 64 ? 8 : 4;          /* as many scores as registers hold beside dq, q and do */
     uint16_t *stage = (uint16_t *)gpu_dynamic_shared();
-    struct row_tile t = row_tile_of(l, ATTENTION_ROWS);
+    struct row_tile t = row_tile_of(l, ATTENTION_BACKWARD_ROWS);
     struct key_walk w = walk_start(l.a, t.run, t.map, t.first + t.n - 1, ATTENTION_KEYS), next;
-    int row = gpu_warp() * 16;
+    int row = gpu_warp() * 16, own = warp_own(l.a, t, row, 16);
     struct row_facts facts = row_facts_of(l.a, t, row);
     uint32_t q[D / 16][1][4], g[D / 16][1][4];
     float dq[1][D / 8][4], factor[1][2] = {{l.a.scale, l.a.scale}};
@@ -91,11 +92,11 @@ template <int D> GPU_DEVICE void backward_q(const struct attention_launch &l)
     for (int turn = 0; !walk_ended(w); w = next, turn ^= 1) {
         next = walk_next(w, ATTENTION_KEYS);
         if (!walk_ended(next))
-            copy_keys<D>(stage + (turn ^ 1) * 2 * ATTENTION_KEYS * D, l.a, next);
+            copy_keys<D, ATTENTION_THREADS>(stage + (turn ^ 1) * 2 * ATTENTION_KEYS * D, l.a, next);
         gpu_copy_commit();
         gpu_copy_wait<1>();
         gpu_barrier();                      /* the tile is there for all */
-        for (int first = 0; first < ATTENTION_KEYS; first += 8 * N)
+        for (int first = 0; warp_sees(w, own) && first < ATTENTION_KEYS; first += 8 * N)
             add_keys<D, N>(dq, q, g, stage + turn * 2 * ATTENTION_KEYS * D, first, facts, w, l.a.scale * LOG2_E);
         gpu_barrier();                      /* nobody reads it any more */
     }
@@ -168,6 +169,19 @@ template <int N> GPU_DEVICE void key_gradients(float (&dp)[N][4], const float (&
     }
 }
 
+/* dk, dv += what the stage's rows add to the warp's keys [key, key + 16). */
+template <int D>
+GPU_DEVICE void add_rows(float (&dk)[1][D / 8][4], float (&dv)[1][D / 8][4], uint16_t *keys, int key, const struct row_stage<D> &stage, float scale, int first_seen, int group)
+{
+    float p[1][row_stage<D>::ROWS / 8][4], ds[1][row_stage<D>::ROWS / 8][4];
+    multiply_keys<D>(p, keys, key, stage.q);
+    key_probabilities(p[0], stage.lse, scale, first_seen, group);
+    multiply_product<D>(dv, p, stage.g);
+    multiply_keys<D>(ds, keys + ATTENTION_KEYS * D, key, stage.g);
+    key_gradients(ds[0], p[0], stage.delta);
+    multiply_product<D>(dk, ds, stage.q);
+}
+
 template <int D> GPU_DEVICE void backward_k(const struct attention_launch &l)
 {
     const int ROWS = row_stage<D>::ROWS;
@@ -184,18 +198,13 @@ template <int D> GPU_DEVICE void backward_k(const struct attention_launch &l)
     clear(dv);
     for (int row = t.row, turn = 0; row < t.row_end; row += ROWS, turn ^= 1) {
         struct row_stage<D> stage = row_stage_of<D>(keys, turn);
-        float s[1][ROWS / 8][4], dp[1][ROWS / 8][4];
         if (row + ROWS < t.row_end)
             copy_rows<D>(row_stage_of<D>(keys, turn ^ 1), l.a, rows, row + ROWS, t.row_end - row - ROWS);
         gpu_copy_commit();
         gpu_copy_wait<1>();
         gpu_barrier();                      /* the rows are there for all */
-        multiply_keys<D>(s, keys, key, stage.q);
-        key_probabilities(s[0], stage.lse, l.a.scale * LOG2_E, first_seen - row, rows.group);
-        multiply_product<D>(dv, s, stage.g);
-        multiply_keys<D>(dp, values, key, stage.g);
-        key_gradients(dp[0], s[0], stage.delta);
-        multiply_product<D>(dk, dp, stage.q);
+        if (key < t.n && row + ROWS > (t.first + key) * rows.group)
+            add_rows<D>(dk, dv, keys, key, stage, l.a.scale * LOG2_E, first_seen - row, rows.group);
         gpu_barrier();                      /* nobody reads them any more */
     }
     store_tile<D, 1>(l.a.dk_SGD, map, t.first, t.n, keys, key, dk, factor_k);

@@ -120,7 +120,8 @@ GPU_DEVICE void plain_end(const struct plain_rows &rows, const struct attention_
 }
 
 /* One step: keys, scores; values in their place, probabilities; o. */
-template <class T> GPU_DEVICE void plain_step(const struct attention_args &a, const struct row_tile &t, const struct key_walk &w, const struct forward_memory &m, struct plain_rows *rows, columns &o)
+template <class T>
+GPU_DEVICE void plain_step(const struct attention_args &a, const struct row_tile &t, const struct key_walk &w, const struct forward_memory &m, struct plain_rows *rows, columns &o)
 {
     struct row_map map = key_map(a, (int)gpu_block_y());
     int count = own_count(a, t.run);
@@ -225,7 +226,8 @@ GPU_DEVICE struct plain_facts plain_facts_of(const struct attention_args &a, con
 }
 
 /* Step: keys [w.first, w.first + w.n). */
-template <class T> GPU_DEVICE void plain_step_q(const struct attention_args &a, const struct plain_facts &facts, const struct key_walk &w, const struct backward_memory &m, columns &dq)
+template <class T>
+GPU_DEVICE void plain_step_q(const struct attention_args &a, const struct plain_facts &facts, const struct key_walk &w, const struct backward_memory &m, columns &dq)
 {
     struct row_map map = key_map(a, (int)gpu_block_y());
     float s[OF_WARP], dp[OF_WARP];
@@ -258,7 +260,8 @@ template <class T> GPU_DEVICE void plain_backward_q(const struct attention_launc
 
 /* Step: rows [row, row + n). P and dS stand in the same memory, one after the other. */
 template <class T>
-GPU_DEVICE void plain_step_k(const struct attention_args &a, const struct key_tile &t, const struct row_map &map, int row, int n, const struct backward_memory &m, columns &dk, columns &dv)
+GPU_DEVICE void plain_step_k(const struct attention_args &a, const struct key_tile &t, const struct row_map &map, int row, int n, const struct backward_memory &m, columns &dk,
+                             columns &dv)
 {
     float p[OF_WARP], ds[OF_WARP];
     int64_t at = statistic_of(map, a.rows, row + (gpu_lane() < n ? gpu_lane() : 0));

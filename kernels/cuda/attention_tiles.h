@@ -13,9 +13,9 @@
 template <int D> GPU_DEVICE uint16_t *chunk_at(uint16_t *tile, int row, int chunk) { return tile + row * D + (chunk ^ (row & 7)) * 8; }
 
 /* Begins to copy rows [first, first + n) of x to a tile of ROWS rows, zeros behind them. All threads come here; a thread keeps to its chunk of every STEP-th row. */
-template <int D, int ROWS> GPU_DEVICE void copy_tile(uint16_t *tile, const void *x, const struct row_map &map, int first, int n)
+template <int D, int ROWS, int THREADS = ATTENTION_THREADS> GPU_DEVICE void copy_tile(uint16_t *tile, const void *x, const struct row_map &map, int first, int n)
 {
-    const int CHUNKS = D / 8, STEP = ATTENTION_THREADS / CHUNKS;
+    const int CHUNKS = D / 8, STEP = THREADS / CHUNKS;
     static_assert(STEP % 8 == 0, "the chunk's place must be the same in every row that a thread copies");
     int row = gpu_thread() / CHUNKS, chunk = gpu_thread() % CHUNKS;
     uint16_t *to = chunk_at<D>(tile, row, chunk);
@@ -25,18 +25,30 @@ template <int D, int ROWS> GPU_DEVICE void copy_tile(uint16_t *tile, const void 
 }
 
 /* A step of a walk to a stage of shared memory: a tile of keys, and one of values behind it. */
-template <int D> GPU_DEVICE void copy_keys(uint16_t *stage, const struct attention_args &a, const struct key_walk &w)
+template <int D, int THREADS> GPU_DEVICE void copy_keys(uint16_t *stage, const struct attention_args &a, const struct key_walk &w)
 {
     struct row_map map = key_map(a, (int)gpu_block_y());
-    copy_tile<D, ATTENTION_KEYS>(stage, a.k_SGD, map, w.first, w.n);
-    copy_tile<D, ATTENTION_KEYS>(stage + ATTENTION_KEYS * D, a.v_SGD, map, w.first, w.n);
+    copy_tile<D, ATTENTION_KEYS, THREADS>(stage, a.k_SGD, map, w.first, w.n);
+    copy_tile<D, ATTENTION_KEYS, THREADS>(stage + ATTENTION_KEYS * D, a.v_SGD, map, w.first, w.n);
 }
+
+/* How many keys of its own node the last of a warp's rows [row, row + rows) sees, -1 where the tile has none of them; and does the warp see anything of a step? */
+GPU_DEVICE int warp_own(const struct attention_args &a, const struct row_tile &t, int row, int rows)
+{
+    int last = row + rows < t.n ? row + rows - 1 : t.n - 1;
+    return row < t.n ? own_seen(t.run, own_count(a, t.run), t.map, t.first + last) : -1;
+}
+
+GPU_DEVICE bool warp_sees(const struct key_walk &w, int own) { return own >= 0 && (!w.own || own > w.offset); }
 
 /* Chunk 2 k + odd of a row of this lane, row % 8 = lane % 8: as an exclusive or of what depends on the lane and what does not. */
 template <int D> GPU_DEVICE uint16_t *lane_chunk_at(uint16_t *tile, int row, int odd, int k) { return tile + row * D + ((odd ^ (gpu_lane() & 7)) ^ (2 * k)) * 8; }
 
 /* Rows [row, row + 16) x columns [16 k, 16 k + 16) as operand a; row is a multiple of 8. */
-template <int D> GPU_DEVICE void load_a(uint32_t *a, uint16_t *tile, int row, int k) { gpu_load_matrix4(a, lane_chunk_at<D>(tile, row + gpu_lane() % 16, gpu_lane() / 16, k)); }
+template <int D> GPU_DEVICE void load_a(uint32_t *a, uint16_t *tile, int row, int k)
+{
+    gpu_load_matrix4(a, lane_chunk_at<D>(tile, row + gpu_lane() % 16, gpu_lane() / 16, k));
+}
 
 /* Two operands b: rows are n, 16 n to 16 n + 16, columns are k. */
 template <int D> GPU_DEVICE void load_b_rows(uint32_t *b, uint16_t *tile, int n, int k)
@@ -45,7 +57,10 @@ template <int D> GPU_DEVICE void load_b_rows(uint32_t *b, uint16_t *tile, int n,
 }
 
 /* Two operands b: rows are k, columns are n. */
-template <int D> GPU_DEVICE void load_b_columns(uint32_t *b, uint16_t *tile, int n, int k) { gpu_load_matrix4_transposed(b, lane_chunk_at<D>(tile, 16 * k + gpu_lane() % 16, gpu_lane() / 16, n)); }
+template <int D> GPU_DEVICE void load_b_columns(uint32_t *b, uint16_t *tile, int n, int k)
+{
+    gpu_load_matrix4_transposed(b, lane_chunk_at<D>(tile, 16 * k + gpu_lane() % 16, gpu_lane() / 16, n));
+}
 
 template <int M, int N> GPU_DEVICE void clear(float (&c)[M][N][4])
 {
@@ -111,7 +126,8 @@ template <int D, int M, int N, int K> GPU_DEVICE void multiply_product(float (&c
 }
 
 /* The warp's rows of the result, times factor[m][half], through its own rows [row, row + 16 M) of the tile, which nobody else reads any more, to x; rows < n alone. */
-template <int D, int M> GPU_DEVICE void store_tile(void *x, const struct row_map &map, int first, int n, uint16_t *tile, int row, const float (&c)[M][D / 8][4], const float (&factor)[M][2])
+template <int D, int M>
+GPU_DEVICE void store_tile(void *x, const struct row_map &map, int first, int n, uint16_t *tile, int row, const float (&c)[M][D / 8][4], const float (&factor)[M][2])
 {
     GPU_UNROLL
     for (int m = 0; m < M; m++)

@@ -31,8 +31,8 @@ struct cuda_gemm { cublasLtHandle_t handle; struct plan *plan; int n_plans; };
 
 static int succeeded(const struct shape *s, cublasStatus_t status, const char *what)
 {
-    CHECK(status == CUBLAS_STATUS_SUCCESS, "a matrix product of %lld x %lld x %lld (%s to %s) on the GPU: cuBLASLt cannot %s: '%s' (%d)", (long long)s->m, (long long)s->n, (long long)s->k,
-          dtype_name((enum dtype)s->dtype_ab), dtype_name((enum dtype)s->dtype_c), what, cublasLtGetStatusString(status), (int)status);
+    CHECK(status == CUBLAS_STATUS_SUCCESS, "a matrix product of %lld x %lld x %lld (%s to %s) on the GPU: cuBLASLt cannot %s: '%s' (%d)", (long long)s->m, (long long)s->n,
+          (long long)s->k, dtype_name((enum dtype)s->dtype_ab), dtype_name((enum dtype)s->dtype_c), what, cublasLtGetStatusString(status), (int)status);
     return OK;
 }
 
@@ -107,9 +107,12 @@ static bool runs(struct cuda_gemm *gemm, const struct plan *p, int64_t rows, con
     struct plan other = {.shape = p->shape};
     cublasLtMatmulHeuristicResult_t result;
     int32_t parts = 0;
+    size_t n_written = 0;
     other.shape.m = rows;
-    return describe(&other) == OK && cublasLtMatmulAlgoCheck(gemm->handle, &other.product, &other.b, &other.a, &other.c, &other.c, algo, &result) == CUBLAS_STATUS_SUCCESS &&
-           result.workspaceSize <= WORKSPACE_BYTES && cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts, sizeof parts, NULL) == CUBLAS_STATUS_SUCCESS && parts <= 1;
+    if (describe(&other) != OK || cublasLtMatmulAlgoCheck(gemm->handle, &other.product, &other.b, &other.a, &other.c, &other.c, algo, &result) != CUBLAS_STATUS_SUCCESS)
+        return false;
+    cublasStatus_t status = cublasLtMatmulAlgoConfigGetAttribute(algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &parts, sizeof parts, &n_written);
+    return status == CUBLAS_STATUS_SUCCESS && parts <= 1 && result.workspaceSize <= WORKSPACE_BYTES;
 }
 
 static int choose(struct cuda_gemm *gemm, struct plan *p)
@@ -184,17 +187,24 @@ static int find_for_any_rows(struct cuda_gemm *gemm, const struct shape *s, stru
     TRY(find_plain(gemm, &reference, out));
     out->shape = *s;
     TRY(describe(out));
-    TRY(succeeded(s, runs(gemm, out, s->m, &out->algo) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED, "keep to one algorithm for any number of rows (device.batch_invariant)"));
+    cublasStatus_t status = runs(gemm, out, s->m, &out->algo) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
+    TRY(succeeded(s, status, "keep to one algorithm for any number of rows (device.batch_invariant)"));
     put(gemm, out);
     return OK;
 }
 
 /* ---- open, close, multiply ------------------------------------------------------------------------------------------------------------------- */
 
+/* Counted as device_alloc counts, which is not in the module. */
 int cuda_gemm_workspace(struct stream *stream)
 {
+    struct device *device = stream->device;
     struct cuda_stream *s = cuda_stream_of(stream);
-    return s->workspace ? OK : device_alloc(stream->device, WORKSPACE_BYTES, &s->workspace);
+    if (s->workspace)
+        return OK;
+    TRY(device->ops->alloc(device, WORKSPACE_BYTES, &s->workspace));
+    device->bytes_in_use += WORKSPACE_BYTES;
+    return OK;
 }
 
 int cuda_gemm_open(struct device *device)
@@ -255,7 +265,8 @@ static int cuda_gemm(struct stream *stream, const struct gemm_args *g)
     TRY(shape.any_rows ? find_for_any_rows(cuda->gemm, &shape, &p) : find_plain(cuda->gemm, &shape, &p));
     TRY(cuda_gemm_workspace(stream));
     struct cuda_stream *s = cuda_stream_of(stream);
-    return succeeded(&shape, cublasLtMatmul(cuda->gemm->handle, &p.product, &one, g->b, &p.b, g->a, &p.a, &before, g->c, &p.c, g->c, &p.c, &p.algo, s->workspace, WORKSPACE_BYTES, s->handle), "multiply");
+    cublasStatus_t status = cublasLtMatmul(cuda->gemm->handle, &p.product, &one, g->b, &p.b, g->a, &p.a, &before, g->c, &p.c, g->c, &p.c, &p.algo, s->workspace, WORKSPACE_BYTES, s->handle);
+    return succeeded(&shape, status, "multiply");
 }
 
 void cuda_gemm_table(struct kernels *table) { table->gemm = cuda_gemm; }

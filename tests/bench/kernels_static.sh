@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# kernels_static.sh: what ptxas says of every CUDA kernel, for each kind of GPU: registers of a thread, static shared memory of a block, bytes of local memory (stack and spills). Prints a table.
-# Ends with 1 when a kernel of attention, cross-entropy, AdamW or a norm spills, or when a source does not compile. NVCC_ARCHITECTURES: e.g. "80 90a 100", which is what there is where it is not set.
+# kernels_static.sh: what ptxas says of every CUDA kernel, for each kind of GPU: registers of a thread, static shared memory of a block, bytes of local memory (stack and spills).
+# Prints a table. Ends with 1 when a kernel of attention, cross-entropy, AdamW or a norm spills, or when a source does not compile. NVCC_ARCHITECTURES: "80 90a 100" where not set.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

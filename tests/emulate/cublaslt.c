@@ -133,8 +133,9 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     memcpy(&p, pref, sizeof p);
     NEED(p.magic == PREFERENCE, CUBLAS_STATUS_INVALID_VALUE, "a preference that was not initialized");
     const struct { cublasLtMatmulPreferenceAttributes_t attribute; void *at; size_t n_bytes; } table[] = {
-        {CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &p.workspace, 8}, {CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &p.reduction, 4}, {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &p.align_a, 4},
-        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &p.align_b, 4}, {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &p.align_c, 4}, {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &p.align_d, 4}};
+        {CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &p.workspace, 8}, {CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, &p.reduction, 4},
+        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &p.align_a, 4}, {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &p.align_b, 4},
+        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &p.align_c, 4}, {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &p.align_d, 4}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].attribute == attribute) {
             NEED(value && n_bytes == table[i].n_bytes, CUBLAS_STATUS_INVALID_VALUE, "preference %d in %zu bytes", (int)attribute, n_bytes);
@@ -156,7 +157,8 @@ static cublasStatus_t check_layout(const char *name, const struct layout *l)
 {
     NEED(l->magic == LAYOUT, CUBLAS_STATUS_INVALID_VALUE, "the layout of %s was not initialized", name);
     NEED(is_type(l->type), CUBLAS_STATUS_NOT_SUPPORTED, "%s has type %d", name, (int)l->type);
-    NEED(l->rows > 0 && l->cols > 0 && l->rows <= INT32_MAX && l->cols <= INT32_MAX, CUBLAS_STATUS_INVALID_VALUE, "%s has %lld rows and %lld columns", name, (long long)l->rows, (long long)l->cols);
+    bool sized = l->rows > 0 && l->cols > 0 && l->rows <= INT32_MAX && l->cols <= INT32_MAX;
+    NEED(sized, CUBLAS_STATUS_INVALID_VALUE, "%s has %lld rows and %lld columns", name, (long long)l->rows, (long long)l->cols);
     NEED(l->ld >= l->rows, CUBLAS_STATUS_INVALID_VALUE, "%s has %lld rows, and columns that are %lld apart", name, (long long)l->rows, (long long)l->ld);
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -166,13 +168,14 @@ static cublasStatus_t check_types(const struct problem *p)
     bool known = p->product.compute == CUBLAS_COMPUTE_32F || (p->product.compute == CUBLAS_COMPUTE_32F_FAST_TF32 && p->a.type == CUDA_R_32F);
     NEED(p->product.magic == PRODUCT, CUBLAS_STATUS_INVALID_VALUE, "the product was not initialized");
     NEED(known && p->product.scale == CUDA_R_32F, CUBLAS_STATUS_NOT_SUPPORTED, "compute type %d with scale type %d", p->product.compute, p->product.scale);
-    NEED(p->a.type == p->b.type && (p->a.type == p->c.type || p->a.type == CUDA_R_16BF), CUBLAS_STATUS_NOT_SUPPORTED, "types %d and %d into %d", (int)p->a.type, (int)p->b.type, (int)p->c.type);
+    bool together = p->a.type == p->b.type && (p->a.type == p->c.type || p->a.type == CUDA_R_16BF);
+    NEED(together, CUBLAS_STATUS_NOT_SUPPORTED, "types %d and %d into %d", (int)p->a.type, (int)p->b.type, (int)p->c.type);
     return CUBLAS_STATUS_SUCCESS;
 }
 
 /* Reads and checks the descriptors; C and D are one matrix here. */
-static cublasStatus_t take_problem(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
-                                   struct problem *p)
+static cublasStatus_t take_problem(cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
+                                   cublasLtMatrixLayout_t d, struct problem *p)
 {
     NEED(is_handle(handle), CUBLAS_STATUS_NOT_INITIALIZED, "this is no handle");
     NEED(desc && a && b && c && d, CUBLAS_STATUS_INVALID_VALUE, "a descriptor is missing");
@@ -185,16 +188,16 @@ static cublasStatus_t take_problem(cublasLtHandle_t handle, cublasLtMatmulDesc_t
     PASS(check_types(p));
     bool trans_a = p->product.op_a == CUBLAS_OP_T, trans_b = p->product.op_b == CUBLAS_OP_T;
     int64_t m = trans_a ? p->a.cols : p->a.rows, k = trans_a ? p->a.rows : p->a.cols, k_b = trans_b ? p->b.cols : p->b.rows, n = trans_b ? p->b.rows : p->b.cols;
-    NEED(k == k_b && m == p->c.rows && n == p->c.cols, CUBLAS_STATUS_INVALID_VALUE, "%lld x %lld times %lld x %lld into %lld x %lld", (long long)m, (long long)k, (long long)k_b, (long long)n,
-         (long long)p->c.rows, (long long)p->c.cols);
+    NEED(k == k_b && m == p->c.rows && n == p->c.cols, CUBLAS_STATUS_INVALID_VALUE, "%lld x %lld times %lld x %lld into %lld x %lld", (long long)m, (long long)k, (long long)k_b,
+         (long long)n, (long long)p->c.rows, (long long)p->c.cols);
     p->m = m, p->n = n, p->k = k;
     return CUBLAS_STATUS_SUCCESS;
 }
 
 /* ---- algorithms ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* One that runs for least_n <= n <= most_n, and is thought best for n <= best_n and k >= best_k, on addresses and columns that lie on `alignment`. A sum over k is cut into `parts`, and a part
- * into `lanes` sums of every lanes-th element. In the order of preference. */
+/* One that runs for least_n <= n <= most_n, and is thought best for n <= best_n and k >= best_k, on addresses and columns that lie on `alignment`. A sum over k is cut into `parts`,
+ * and a part into `lanes` sums of every lanes-th element. In the order of preference. */
 enum { ANY = INT32_MAX };
 static const struct recipe { int64_t least_n, most_n, best_n, best_k; uint32_t alignment; int32_t lanes, parts, scheme; } recipes[] = {
     {1, ANY, 100, 256, 16, 16, 4, CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE},
@@ -281,7 +284,8 @@ cublasStatus_t cublasLtMatmulAlgoConfigGetAttribute(const cublasLtMatmulAlgo_t *
 {
     struct algorithm algo;
     PASS(take_algorithm(opaque, &algo));
-    NEED(attribute == CUBLASLT_ALGO_CONFIG_SPLITK_NUM && value && n_bytes == sizeof(int32_t), CUBLAS_STATUS_INVALID_VALUE, "attribute %d of an algorithm in %zu bytes", (int)attribute, n_bytes);
+    bool known = attribute == CUBLASLT_ALGO_CONFIG_SPLITK_NUM && value && n_bytes == sizeof(int32_t);
+    NEED(known, CUBLAS_STATUS_INVALID_VALUE, "attribute %d of an algorithm in %zu bytes", (int)attribute, n_bytes);
     memcpy(value, &recipes[algo.recipe].parts, n_bytes);
     if (n_written)
         *n_written = n_bytes;
@@ -381,7 +385,8 @@ static size_t extent(const struct layout *l) { return (size_t)((l->cols - 1) * l
 static cublasStatus_t check_memory(const char *name, const void *at, const struct layout *l, const struct recipe *r)
 {
     NEED(at, CUBLAS_STATUS_INVALID_VALUE, "%s is missing", name);
-    NEED((uintptr_t)at % type_bytes(l->type) == 0 && (uintptr_t)at % r->alignment == 0, CUBLAS_STATUS_INVALID_VALUE, "%s at %p does not lie on %u bytes, which the algorithm wants", name, at, r->alignment);
+    bool lies = (uintptr_t)at % type_bytes(l->type) == 0 && (uintptr_t)at % r->alignment == 0;
+    NEED(lies, CUBLAS_STATUS_INVALID_VALUE, "%s at %p does not lie on %u bytes, which the algorithm wants", name, at, r->alignment);
     NEED(emulate_holds(at, extent(l)), CUBLAS_STATUS_EXECUTION_FAILED, "%s: %zu bytes at %p do not lie in one allocation of device memory", name, extent(l), at);
     return CUBLAS_STATUS_SUCCESS;
 }

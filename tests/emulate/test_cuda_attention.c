@@ -44,7 +44,8 @@ static int aslant;              /* elements that q stands behind an aligned plac
 static struct attention_args args_of(const struct random_forest *forest, enum dtype dtype)
 {
     return (struct attention_args){.rows = forest->n_rows, .key_rows = forest->n_rows, .heads = shape.heads, .kv_heads = shape.kv_heads, .dim = shape.dim, .dtype = dtype,
-        .scale = 1.0f / sqrtf((float)shape.dim), .runs = forest->runs, .n_runs = forest->n_runs, .ranges = forest->ranges, .key_runs = forest->key_runs, .n_key_runs = forest->n_key_runs};
+        .scale = 1.0f / sqrtf((float)shape.dim), .runs = forest->runs, .n_runs = forest->n_runs, .ranges = forest->ranges, .key_runs = forest->key_runs,
+        .n_key_runs = forest->n_key_runs};
 }
 
 static int64_t q_elems(const struct attention_args *a) { return a->rows * a->heads * a->dim; }
@@ -193,7 +194,9 @@ static void *random_bits(struct random *random, enum dtype dtype, int64_t n_elem
 
 static void set_sizes(struct problem *p)
 {
-    p->n_q = (size_t)q_elems(&p->a) * dtype_bytes(p->a.dtype), p->n_k = (size_t)k_elems(&p->a) * dtype_bytes(p->a.dtype), p->n_lse = (size_t)(p->a.rows * p->a.heads) * sizeof(float);
+    p->n_q = (size_t)q_elems(&p->a) * dtype_bytes(p->a.dtype);
+    p->n_k = (size_t)k_elems(&p->a) * dtype_bytes(p->a.dtype);
+    p->n_lse = (size_t)(p->a.rows * p->a.heads) * sizeof(float);
 }
 
 static struct problem draw_problem(struct heads heads, enum dtype dtype, uint64_t seed, struct random_forest_shape forest)
@@ -251,7 +254,10 @@ static struct result compute_forward(const struct problem *p)
 
 static void free_result(struct result *r) { free(r->o), free(r->lse), free(r->dq), free(r->dk), free(r->dv); }
 
-static bool forward_equal(const struct problem *p, const struct result *x, const struct result *y) { return memcmp(x->o, y->o, p->n_q) == 0 && memcmp(x->lse, y->lse, p->n_lse) == 0; }
+static bool forward_equal(const struct problem *p, const struct result *x, const struct result *y)
+{
+    return memcmp(x->o, y->o, p->n_q) == 0 && memcmp(x->lse, y->lse, p->n_lse) == 0;
+}
 
 static bool backward_equal(const struct problem *p, const struct result *x, const struct result *y)
 {
@@ -275,7 +281,8 @@ static int n_long(const struct random_forest *forest)
 static struct problem draw_long(uint64_t i, uint64_t seed)
 {
     for (;; seed++) {
-        struct problem p = draw_problem(bit_cases[i].heads, bit_cases[i].dtype, seed, (struct random_forest_shape){.n_trees = 2, .max_depth = 3, .max_children = 2, .max_count = 150, .n_padding = 2});
+        struct random_forest_shape forest = {.n_trees = 2, .max_depth = 3, .max_children = 2, .max_count = 150, .n_padding = 2};
+        struct problem p = draw_problem(bit_cases[i].heads, bit_cases[i].dtype, seed, forest);
         if (n_long(&p.forest) >= 4 && p.a.rows < 350)
             return p;
         free_problem(&p);

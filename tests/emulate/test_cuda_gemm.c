@@ -80,7 +80,7 @@ static void random_sizes_agree(void **state)
     (void)state;
     struct random random = {5};
     for (int round = 0; round < 60; round++)
-        assert_case((int)random_int(&random, 0, 7), random_int(&random, 1, 90), random_int(&random, 1, 90), random_int(&random, 1, 400), random_int(&random, 0, 9), (struct aslant){0});
+        assert_case(round % 8, random_int(&random, 1, 90), random_int(&random, 1, 90), random_int(&random, 1, 400), random_int(&random, 0, 9), (struct aslant){0});
 }
 
 static void operands_off_16_bytes_agree(void **state)
@@ -360,17 +360,17 @@ static cublasStatus_t make_call(const struct call *t)
     cublasLtMatrixLayoutInit(&d, t->type_c, 8, (uint64_t)t->cols_c, t->ld_c + t->other_c);
     if (t->without_product)
         memset(&product, 0, sizeof product);
-    return cublasLtMatmul(t->handle, &product, t->alpha, t->a, t->without_layout ? NULL : &a, t->b, &b, &beta, t->c, &c, t->c, &d, t->without_algorithm ? NULL : &algo, t->workspace, t->workspace_bytes,
-                          t->stream);
+    return cublasLtMatmul(t->handle, &product, t->alpha, t->a, t->without_layout ? NULL : &a, t->b, &b, &beta, t->c, &c, t->c, &d, t->without_algorithm ? NULL : &algo, t->workspace,
+                          t->workspace_bytes, t->stream);
 }
 
 static const float one = 1.0f;
 
 static struct call right_call(void)
 {
-    return (struct call){.handle = handle, .compute = CUBLAS_COMPUTE_32F, .scale = CUDA_R_32F, .type_a = CUDA_R_16BF, .type_b = CUDA_R_16BF, .type_c = CUDA_R_16BF, .rows_a = 8, .cols_a = 320, .ld_a = 8,
-                         .ld_b = 320, .cols_c = 4, .ld_c = 8, .alpha = &one, .a = memory, .b = memory + 8192, .c = memory + 16384, .workspace = memory + 32768, .workspace_bytes = 16384, .cols_of_choice = 4,
-                         .stream = cuda_stream_of(&device->stream)->handle};
+    return (struct call){.handle = handle, .compute = CUBLAS_COMPUTE_32F, .scale = CUDA_R_32F, .type_a = CUDA_R_16BF, .type_b = CUDA_R_16BF, .type_c = CUDA_R_16BF, .rows_a = 8, .cols_a = 320,
+                         .ld_a = 8, .ld_b = 320, .cols_c = 4, .ld_c = 8, .alpha = &one, .a = memory, .b = memory + 8192, .c = memory + 16384, .workspace = memory + 32768,
+                         .workspace_bytes = 16384, .cols_of_choice = 4, .stream = cuda_stream_of(&device->stream)->handle};
 }
 
 #define REFUSED(expected, change) do { struct call t = right_call(); change; assert_int_equal(make_call(&t), expected); } while (0)

@@ -51,8 +51,8 @@ static void multiply(const struct company *t, int64_t first, int64_t rows, unsig
     size_t n_bytes = dtype_bytes(t->dtype_c);
     void *c = take(device, rows * t->ld);
     assert_int_equal(device->ops->copy(&device->stream, c, dtype_at_const(t->before, t->dtype_c, first * t->ld), (size_t)(rows * t->ld) * n_bytes, DEVICE_TO_DEVICE), OK);
-    struct gemm_args g = {.m = rows, .n = t->n, .k = t->k, .trans_b = true, .accumulate = t->accumulate, .a = dtype_at_const(t->a, t->dtype, first * t->ld), .lda = t->ld, .b = t->b, .ldb = t->k,
-                          .c = c, .ldc = t->ld, .dtype_ab = t->dtype, .dtype_c = t->dtype_c};
+    struct gemm_args g = {.m = rows, .n = t->n, .k = t->k, .trans_b = true, .accumulate = t->accumulate, .a = dtype_at_const(t->a, t->dtype, first * t->ld), .lda = t->ld, .b = t->b,
+                          .ldb = t->k, .c = c, .ldc = t->ld, .dtype_ab = t->dtype, .dtype_c = t->dtype_c};
     assert_int_equal(device->kernels->gemm(&device->stream, &g), OK);
     assert_int_equal(device->ops->copy(&device->stream, out, dtype_at(c, t->dtype_c, (THE_ROW - first) * t->ld), (size_t)t->n * n_bytes, DEVICE_TO_HOST), OK);
     assert_int_equal(device->ops->synchronize(&device->stream), OK);
@@ -78,8 +78,8 @@ int gemm_company_differences(struct device *device)
     struct random random = {3};
     int n = 0;
     for (int bits = 0; bits < 16; bits++) {
-        struct company t = {.device = device, .dtype = bits & 1 ? BF16 : F32, .dtype_c = (bits & 3) == 1 ? BF16 : F32, .all = shape[bits / 4].all, .n = shape[bits / 4].n, .k = shape[bits / 4].k, .ld = shape[bits / 4].ld,
-                            .accumulate = bits & 2};
+        struct company t = {.device = device, .dtype = bits & 1 ? BF16 : F32, .dtype_c = (bits & 3) == 1 ? BF16 : F32, .accumulate = bits & 2};
+        t.all = shape[bits / 4].all, t.n = shape[bits / 4].n, t.k = shape[bits / 4].k, t.ld = shape[bits / 4].ld;
         t.a = draw(device, &random, t.all * t.ld, t.dtype), t.b = draw(device, &random, t.n * t.k, t.dtype), t.before = draw(device, &random, t.all * t.ld, t.dtype_c);
         n += differences(&t);
         drop(device, t.a, t.all * t.ld), drop(device, t.b, t.n * t.k), drop(device, t.before, t.all * t.ld);
