@@ -141,6 +141,7 @@ void tiny_run_open(struct tiny_run *r, const struct config *config, struct comm 
     r->config = *config;
     r->device = device;
     must(mesh_create(world, (int)config->mesh.data, (int)config->mesh.tensor, true, &r->mesh));
+    must(mesh_connect(r->mesh, device));
     must(dsub_open(config->data.train, &r->dsub));
     must(dsub_view_make(r->dsub, keep_all, NULL, &r->view));
     open_plan(r);
