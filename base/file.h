@@ -14,6 +14,7 @@ int file_write_atomic(const char *path, const void *bytes, size_t n_bytes);
 int file_publish(const char *tmp, const char *path);
 int file_sync(const char *path);
 bool file_exists(const char *path);
+bool file_is_folder(const char *path);
 int file_size(const char *path, uint64_t *n_bytes);
 int file_remove(const char *path);              /* no file is no failure */
 int file_copy(const char *from, const char *to);

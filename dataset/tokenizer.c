@@ -127,7 +127,7 @@ int tokenizer_open(const char *path, struct tokenizer **out)
     TRY(path_join(file, sizeof file, path, "tokenizer.json"));
     TRY(path_join(packed, sizeof packed, path, "tokenizer.json.gz"));
     const char *chosen = file_exists(file) ? file : file_exists(packed) ? packed : path;
-    CHECK(chosen != path || file_exists(path), "there is no tokenizer.json in %s", path);
+    CHECK(chosen != path || (file_exists(path) && !file_is_folder(path)), "there is no tokenizer.json in %s: name the folder of a Hugging Face model on this machine", path);
     TRY(read_unpacked(chosen, &json, &n_bytes));
     int status = tokenizer_open_memory(json, n_bytes, chosen, out);
     free(json);

@@ -119,6 +119,8 @@ static void print_report(const char *folder, json_t *total, double seconds, cons
     json_t *scores = json_object_get(total, "scores");
     log_info("%s: %lld records, %lld candidates; parse rate %.3f (%lld have a score), %lld cut by the limit", folder, (long long)number(total, "records"), (long long)n,
              n > 0 ? (double)scored / (double)n : 0.0, (long long)scored, (long long)number(total, "cut"));
+    if (n > 0 && scored * 10 < n)
+        log_warn("hardly a critique has a score: this model does not judge as it is asked to; generate.force_score=true makes it end each critique with one");
     for (size_t i = 0; i < json_array_size(scores); i++)
         log_info("  score %2zu: %6lld  %5.1f %%", i + 1, (long long)json_integer_value(json_array_get(scores, i)),
                  scored > 0 ? 100.0 * (double)json_integer_value(json_array_get(scores, i)) / (double)scored : 0.0);

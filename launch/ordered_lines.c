@@ -5,11 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/status.h"
 
 struct waiting { int64_t index; char *text; };
@@ -114,19 +117,40 @@ static int count_lines(struct ordered_lines *l)
     return OK;
 }
 
+static int check_place(const struct ordered_lines *l, const char *input)
+{
+    struct stat from, to;
+    if (stat(l->path, &to) != 0)
+        return OK;
+    CHECK_USAGE(!S_ISDIR(to.st_mode), "%s is a folder: name a file to write", l->path);
+    CHECK_USAGE(stat(input, &from) != 0 || from.st_dev != to.st_dev || from.st_ino != to.st_ino, "%s is the input: name another file to write", l->path);
+    return OK;
+}
+
+/* Of two jobs on one file the second would double its lines. */
+static int lock(const struct ordered_lines *l)
+{
+    bool locked = flock(fileno(l->file), LOCK_EX | LOCK_NB) == 0;
+    CHECK(locked || errno != EWOULDBLOCK, "another job is writing %s: wait for it, or write to another file", l->path);
+    if (!locked)
+        log_warn("%s lies on a file system that gives no locks (%s): no other job may write it", l->path, strerror(errno));
+    return OK;
+}
+
 static int begin(struct ordered_lines *l, const char *input, const char *model, const struct config *config)
 {
     json_t *job;
     bool begun = file_exists(l->job);
+    TRY(check_place(l, input));
     CHECK(begun || !file_exists(l->path), "%s is there and complete: remove it, or write to another file", l->path);
     TRY(job_json(input, model, config, &job));
     int status = begun ? check_job(l, job, config) : write_job(l, job);
     json_decref(job);
     TRY(status);
-    TRY(count_lines(l));
     l->file = fopen(l->path, "a");
     CHECK(l->file, "cannot write %s: %s", l->path, strerror(errno));
-    return OK;
+    TRY(lock(l));
+    return count_lines(l);
 }
 
 int ordered_lines_open(const char *path, const char *input, const char *model, const struct config *config, int64_t *n_done, struct ordered_lines **out)

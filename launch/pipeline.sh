@@ -9,7 +9,7 @@
 # RANKS (2) ranks by MPIRUN ("mpirun -np RANKS" and what root and few cores ask for); CRITIC_RM names the program.
 set -euo pipefail
 
-[ $# -ge 1 ] || { echo "pipeline.sh CONFIG [--set section.key=value]..." >&2; exit 2; }
+[ $# -ge 1 ] && [ "${1#-}" = "$1" ] || { echo "pipeline.sh CONFIG [--set section.key=value]..." >&2; exit 2; }
 config=$1; shift
 here=$(cd "$(dirname "$0")/.." && pwd)
 program=${CRITIC_RM:-$here/build/release/critic-rm}
@@ -17,7 +17,8 @@ launcher=${MPIRUN:-"$here/launch/mpirun.sh ${RANKS:-2}"}
 sets=("$@")
 
 value() { "$program" config --config "$config" "${sets[@]}" "$1"; }
-dir=$(value run.dir) pairs=$(value data.pairs) backbone=$(value backbone.path) rounds=$(value run.rounds) epochs=$(value objective.epochs)
+dir=$(value run.dir)            # one at a time: a wrong config is said once
+pairs=$(value data.pairs) backbone=$(value backbone.path) rounds=$(value run.rounds) epochs=$(value objective.epochs)
 benchmark=$(value data.benchmark) benchmark_file=$(value data.benchmark_file) split=$(value run.regenerate_before_last_epoch)
 [ -n "$pairs" ] || { echo "pipeline.sh: data.pairs is not set in $config: name a file of preferences" >&2; exit 2; }
 
@@ -62,3 +63,4 @@ done
 if [ -n "$benchmark" ] && [ ! -f "$dir/evaluation/table.json" ]; then
     stage "evaluate $benchmark" ranks evaluate "$benchmark" "$benchmark_file" --model "$folder/train" "$dir/evaluation"
 fi
+echo "complete: the model is $folder/model$([ -z "$benchmark" ] || echo ", its table $dir/evaluation/table.txt"); score with it: critic-rm score --config $config $folder/model IN.jsonl OUT.jsonl"

@@ -105,6 +105,8 @@ close_scores() { # close_scores WANT IS: nine of ten lines or more have the same
         END { print equal " of " n " lines have the same critiques"; exit bad || n == 0 || 10 * equal < 9 * n }'
 }
 check "tensor 2 gives the same rewards to 1e-5 where the critiques are the same" eval 'score 2 run scores.t mesh.tensor=2 && close_scores "$dir/scores" "$dir/scores.t"'
+check "the input is not written over" says 2 "$dir/in.jsonl is the input: name another file to write" generation 2 score "$dir/run" "$dir/in.jsonl" "$dir/in.jsonl"
+check "nor a folder" says 2 "$dir/run is a folder: name a file to write" score 2 run run
 check "a complete file is refused" says 1 "$dir/scores is there and complete" score 2 run scores
 
 score_stops() {
@@ -112,6 +114,9 @@ score_stops() {
     [ "$(wc -l <"$dir/stopped")" -lt 200 ] || { echo "it had ended already"; return 1; }
     says 2 "generate.samples" score 2 run stopped generate.samples=2 || return 1
     says 2 "was begun with model" score 2 model stopped || return 1
+    exec 9>>"$dir/stopped" && flock 9
+    says 1 "another job is writing $dir/stopped: wait for it, or write to another file" score 2 run stopped 9>&- || return 1
+    exec 9>&-
     local latest; latest=$(ls -d "$dir"/run/checkpoints/step_* | tail -n 1)
     cp -r "$latest" "$dir/run/checkpoints/step_99999999" || return 1     # the run was trained on meanwhile
     says 2 "was begun with model '$latest', and this is '$dir/run/checkpoints/step_99999999'" score 2 run stopped || return 1
@@ -119,7 +124,7 @@ score_stops() {
     printf '{"id": "r' >>"$dir/stopped"      # as a kill leaves it
     score 1 run stopped && same_lines "$dir/scores" "$dir/stopped"
 }
-check "score stops, refuses another option, model or checkpoint, and goes on behind its last whole line" score_stops
+check "score stops, refuses another option, model, checkpoint or a second writer, and goes on behind its last whole line" score_stops
 kills 2 score "$length" same_lines "$dir/scores" score "$dir/run" "$dir/in.jsonl"
 
 few_stop() { # six lines are written and the last one, long, is at work when the signal comes
