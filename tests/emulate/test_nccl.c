@@ -15,7 +15,7 @@
 #include "kernels/cuda_module.h"
 #include "kernels/kernels.h"
 
-enum { N_TYPES = 4, MAX_COUNT = 100003, SEEDS = 8 };
+enum { N_TYPES = 4, MAX_COUNT = 100003, SEEDS = 16 };
 static const enum comm_type types[N_TYPES] = {COMM_F32, COMM_BF16, COMM_F64, COMM_I64};
 enum { N_COUNTS = 5 };
 static const int64_t counts[N_COUNTS] = {0, 1, 17, 1000, MAX_COUNT};
