@@ -80,7 +80,11 @@ foreach(label unit mpi golden slow)
   foreach(script ${scripts})
     get_filename_component(name ${script} NAME_WE)
     add_test(NAME ${label}.${name}.sh COMMAND bash ${script})
-    set_tests_properties(${label}.${name}.sh PROPERTIES LABELS ${label} TIMEOUT 900 PROCESSORS 2 SKIP_RETURN_CODE 77 ENVIRONMENT
+    set(processors 1)
+    if(label STREQUAL slow OR name MATCHES "generation|pipeline|resume|serve|train|watchdog")      # stops and kills at a moment: nothing beside them
+      set(processors 2)
+    endif()
+    set_tests_properties(${label}.${name}.sh PROPERTIES LABELS ${label} TIMEOUT 900 PROCESSORS ${processors} SKIP_RETURN_CODE 77 ENVIRONMENT
       "${test_environment};CRITIC_RM=$<TARGET_FILE:critic-rm>;TINY_FOLDER=$<TARGET_FILE:tiny_folder>;SLOW_FSYNC=$<TARGET_FILE:slow_fsync>;ONE_THREAD=$<TARGET_FILE:one_thread>;PRINT_REWARDS=$<TARGET_FILE:print_rewards>;HTTP_CLIENT=$<TARGET_FILE:http_client>;TOOLS=${CMAKE_SOURCE_DIR}/tests/tools;SOURCE=${CMAKE_SOURCE_DIR}")
   endforeach()
 endforeach()
