@@ -15,25 +15,10 @@
 
 #include "base/status.h"
 #include "emulate.h"
-#include "kernels/cuda_module.h"
 #include "tests/emulate/kernels/attention_faults.h"
+#include "tests/emulate/opened_device.h"
 #include "tests/tools/agreement.h"
 #include "tests/tools/random_forest.h"
-
-static struct device *device;
-
-static int open_device(void **state)
-{
-    (void)state;
-    return cuda_module_create(&(struct device_options){0}, &device);
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    device_destroy(&device);
-    return 0;
-}
 
 /* ---- against the reference -------------------------------------------------------------------------------------------------------------------- */
 

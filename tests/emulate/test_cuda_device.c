@@ -11,24 +11,9 @@
 #include "base/status.h"
 #include "emulate.h"
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda_module.h"
+#include "tests/emulate/opened_device.h"
 
 enum { SEEDS = 8 };
-
-static struct device *device;
-
-static int open_device(void **state)
-{
-    (void)state;
-    return cuda_module_create(&(struct device_options){0}, &device);
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    device_destroy(&device);
-    return 0;
-}
 
 static void *take(size_t n_bytes)
 {

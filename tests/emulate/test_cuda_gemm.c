@@ -13,26 +13,11 @@
 #include "base/status.h"
 #include "emulate.h"
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda_module.h"
+#include "tests/emulate/opened_device.h"
 #include "tests/tools/agreement.h"
 #include "tests/tools/gemm_company.h"
 
 enum { SEEDS = 20, WORKSPACE_BYTES = 32 << 20 };
-
-static struct device *device;
-
-static int open_device(void **state)
-{
-    (void)state;
-    return cuda_module_create(&(struct device_options){0}, &device);
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    device_destroy(&device);
-    return 0;
-}
 
 /* ---- against the reference ------------------------------------------------------------------------------------------------------------------- */
 

@@ -10,23 +10,8 @@
 #include <string.h>
 
 #include "base/status.h"
-#include "kernels/cuda_module.h"
+#include "tests/emulate/opened_device.h"
 #include "tests/tools/agreement.h"
-
-static struct device *device;
-
-static int open_device(void **state)
-{
-    (void)state;
-    return cuda_module_create(&(struct device_options){0}, &device);
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    device_destroy(&device);
-    return 0;
-}
 
 static void both(const char *name, operation *run)
 {

@@ -15,8 +15,8 @@
 #include "base/status.h"
 #include "emulate.h"
 #include "kernels/cuda/cuda.h"
-#include "kernels/cuda_module.h"
 #include "tests/emulate/kernels/faults.h"
+#include "tests/emulate/opened_device.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 enum { SEES_BOUNDS = true };
@@ -25,21 +25,6 @@ enum { SEES_BOUNDS = false };
 #endif
 
 enum { SEEDS = 20 };
-
-static struct device *device;
-
-static int open_device(void **state)
-{
-    (void)state;
-    return cuda_module_create(&(struct device_options){0}, &device);
-}
-
-static int close_device(void **state)
-{
-    (void)state;
-    device_destroy(&device);
-    return 0;
-}
 
 static int32_t *numbers_of(size_t n_bytes)
 {

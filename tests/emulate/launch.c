@@ -1,0 +1,118 @@
+/* launch: kernels and devices of the stand-in of the CUDA runtime. A kernel is run by block.c when its turn in the stream comes. */
+#include "tests/emulate/runtime.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { N_DEVICES = 8, MAX_THREADS = 1024, DEFAULT_SHARED = 48 * 1024, MAX_SHARED = 227 * 1024, MAX_ARGS = 4096 };
+
+/* Kernels that have been allowed more than the default of dynamic shared memory. */
+static struct { const void *function; int n_bytes; } allowed[256];
+static int n_allowed;
+
+static int allowed_shared(const void *function)
+{
+    for (int i = 0; i < n_allowed; i++)
+        if (allowed[i].function == function)
+            return allowed[i].n_bytes;
+    return DEFAULT_SHARED;
+}
+
+static bool is_kernel(const void *function) { return function && ((const struct emulate_kernel *)function)->magic == EMULATE_KERNEL; }
+
+cudaError_t cudaFuncSetAttribute(const void *function, enum cudaFuncAttribute attribute, int value)
+{
+    if (!is_kernel(function))
+        return runtime_refuse(cudaErrorInvalidDeviceFunction, "cudaFuncSetAttribute: this is no kernel");
+    if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > MAX_SHARED)
+        return runtime_refuse(cudaErrorInvalidValue, "cudaFuncSetAttribute: attribute %d of %d", (int)attribute, value);
+    int i = 0;
+    while (i < n_allowed && allowed[i].function != function)
+        i++;
+    if (i == (int)(sizeof allowed / sizeof *allowed))
+        emulate_stop("more kernels than expected ask for shared memory");
+    n_allowed = i == n_allowed ? n_allowed + 1 : n_allowed;
+    allowed[i].function = function;
+    allowed[i].n_bytes = value;
+    return cudaSuccess;
+}
+
+static cudaError_t check_launch(const cudaLaunchConfig_t *c, const struct emulate_kernel *kernel)
+{
+    dim3 grid = c->gridDim, threads = c->blockDim;
+    if (grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535)
+        return runtime_refuse(cudaErrorInvalidConfiguration, "kernel %s: a grid of (%u, %u, %u) blocks", kernel->name, grid.x, grid.y, grid.z);
+    if (threads.x < 1 || threads.x > MAX_THREADS || threads.y != 1 || threads.z != 1)
+        return runtime_refuse(cudaErrorInvalidConfiguration, "kernel %s: blocks of (%u, %u, %u) threads", kernel->name, threads.x, threads.y, threads.z);
+    if (threads.x > (unsigned)kernel->max_threads)
+        return runtime_refuse(cudaErrorLaunchOutOfResources, "kernel %s: %u threads, compiled for %d", kernel->name, threads.x, kernel->max_threads);
+    if (c->dynamicSmemBytes > (size_t)allowed_shared(kernel))
+        return runtime_refuse(cudaErrorInvalidValue, "kernel %s: %zu bytes of dynamic shared memory, %d are allowed", kernel->name, c->dynamicSmemBytes, allowed_shared(kernel));
+    return cudaSuccess;
+}
+
+/* As it stands in a stream; of args only the kernel's bytes. */
+struct packed_launch { struct emulate_launch launch; unsigned char args[MAX_ARGS] __attribute__((aligned(16))); };
+
+static void launch(const void *packed)
+{
+    const struct packed_launch *p = packed;
+    struct emulate_launch whole = p->launch;
+    whole.args = p->args;
+    emulate_run(&whole);
+}
+
+cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *function, void **args)
+{
+    MY_TURN;
+    KNOWN_STREAM("cudaLaunchKernelExC", config->stream);
+    if (!is_kernel(function))
+        return runtime_refuse(cudaErrorInvalidDeviceFunction, "cudaLaunchKernelExC: this is no kernel");
+    const struct emulate_kernel *kernel = function;
+    if (config->numAttrs != 0 || kernel->args_bytes > MAX_ARGS)
+        return runtime_refuse(cudaErrorInvalidValue, "kernel %s: launch attributes, or arguments of more than %d bytes", kernel->name, MAX_ARGS);
+    cudaError_t error = check_launch(config, kernel);
+    if (error != cudaSuccess)
+        return error;
+    struct packed_launch p = {.launch = {kernel, NULL, {config->gridDim.x, config->gridDim.y, config->gridDim.z}, (int)config->blockDim.x, config->dynamicSmemBytes}};
+    memcpy(p.args, args[0], kernel->args_bytes);
+    emulate_queue(config->stream, launch, &p, offsetof(struct packed_launch, args) + kernel->args_bytes);
+    return cudaSuccess;
+}
+
+/* ---- devices --------------------------------------------------------------------------------------------------------------------------------- */
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    *count = N_DEVICES;
+    return cudaSuccess;
+}
+
+static int current_device;
+
+int emulate_device(void) { return current_device; }
+
+cudaError_t cudaSetDevice(int device)
+{
+    if (device < 0 || device >= N_DEVICES)
+        return runtime_refuse(cudaErrorInvalidDevice, "cudaSetDevice: %d of %d devices", device, N_DEVICES);
+    current_device = device;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetPCIBusId(char *out, int n_bytes, int device)
+{
+    if (device < 0 || device >= N_DEVICES || n_bytes < 13)
+        return runtime_refuse(cudaErrorInvalidValue, "cudaDeviceGetPCIBusId: device %d of %d, %d bytes", device, N_DEVICES, n_bytes);
+    snprintf(out, (size_t)n_bytes, "0000:%02x:00.0", (unsigned)(device + 1));
+    return cudaSuccess;
+}
+
+/* An H100. */
+cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
+{
+    if (device < 0 || device >= N_DEVICES)
+        return runtime_refuse(cudaErrorInvalidDevice, "cudaDeviceGetAttribute: %d of %d devices", device, N_DEVICES);
+    *value = attribute == cudaDevAttrMultiProcessorCount ? 132 : attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
+    return cudaSuccess;
+}
