@@ -21,7 +21,7 @@ static const struct option options[] = {
     INT(run, rounds, PLACE, "1", 1, 100, "pipeline: times that critiques are written anew by the model just trained, and trained on again"),
     BOOL(run, regenerate_before_last_epoch, PLACE, "false", "pipeline: E-1 epochs critique-only, new critiques and D_sub by that model, then the last epoch from its weights"),
 
-    CHOICE(device, kind, PLACE, "cpu", "cpu", "backend"),
+    CHOICE(device, kind, PLACE, "cpu", "cpu|cuda", "what computes: this machine's cores, or one GPU a rank, with NCCL between ranks"),
     CHOICE(device, dtype, NUMBERS | GENERATES, "float32", "float32|bf16", "type of weights and activations; sums, masters and moments are float32"),
     CHOICE(device, isa, PLACE, "auto", "auto|amx|avx512|avx2|scalar", "highest instruction set the CPU backend may use"),
     CHOICE(device, batch_invariant, PLACE, "auto", "auto|on|off", "scores are the same bits whatever else is in the batch, at some cost in speed; auto: in score and evaluate"),

@@ -97,9 +97,8 @@ static int capacity_of(struct run *r, struct trainer_capacity *out)
 
 /* ---- trainer --------------------------------------------------------------------------------------------------------------------------------- */
 
-static int open_devices(struct run *r)
+static int measure_peak(struct run *r)
 {
-    TRY(open_device(r->command, r->config->device.batch_invariant == INVARIANT_ON, &r->device));
     r->peak_flops = r->config->device.peak_tflops * 1e12;
     return r->peak_flops > 0.0 ? OK : device_peak(r->device, (enum dtype)r->config->device.dtype, &r->peak_flops);
 }
@@ -306,11 +305,12 @@ static int open_run(struct run *r)
     TRY(agree_status(r->mesh->world, status));
     TRY(agree_equal(r->mesh->world, r->data.train_set->hash, "the training set"));
     TRY(find_checkpoint(r));
-    TRY(agree_status(r->mesh->world, open_devices(r)));
+    TRY(open_device(r->command, c->device.batch_invariant == INVARIANT_ON, &r->device));
+    TRY(agree_status(r->mesh->world, measure_peak(r)));
     TRY(mesh_connect(r->mesh, r->device));
     TRY(agree_status(r->mesh->world, open_trainer(r)));
-    log_info("%lld pairs, %lld held out; %lld steps in %lld epochs; mesh %d data x %d tensor, %d threads a rank", (long long)r->data.train.n_pairs, (long long)r->data.eval.n_pairs,
-             (long long)r->total_steps, (long long)c->objective.epochs, r->mesh->data->size, r->mesh->tensor->size, r->device->n_threads);
+    log_info("%lld pairs, %lld held out; %lld steps in %lld epochs; mesh %d data x %d tensor, a rank has %s", (long long)r->data.train.n_pairs, (long long)r->data.eval.n_pairs,
+             (long long)r->total_steps, (long long)c->objective.epochs, r->mesh->data->size, r->mesh->tensor->size, r->device->name);
     return load_or_resume(r);
 }
 

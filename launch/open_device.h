@@ -5,7 +5,8 @@
 #include "kernels/device.h"
 #include "launch/command.h"
 
-/* device.threads 0: the host's cores divided by its ranks. Collective over the world. */
+/* cpu: with device.threads 0, the host's cores divided by its ranks. cuda: the GPU that is this rank's on its host (comm/local_device.h). A failure of one rank is every rank's.
+ * Collective over the world. */
 int open_device(const struct command *command, bool batch_invariant, struct device **out);
 
 #endif

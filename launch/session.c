@@ -63,7 +63,7 @@ static void print_bytes(const struct session *s)
     infer_count(&s->config, &s->infer.model, s->infer.table, s->mesh->tensor->size, &b);
     log_info("memory a rank: weights %.1f MiB, key/value cache %.1f MiB for %lld tokens, activations %.1f MiB", (double)b.weights / 1048576.0, (double)b.kv_cache / 1048576.0,
              (long long)b.kv_tokens, (double)b.activations / 1048576.0);
-    log_info("mesh %d data x %d tensor, %d threads a rank", s->mesh->data->size, s->mesh->tensor->size, s->device->n_threads);
+    log_info("mesh %d data x %d tensor, a rank has %s", s->mesh->data->size, s->mesh->tensor->size, s->device->name);
 }
 
 /* A cache that cannot hold one path of data.max_path_tokens, or of as many as the model reads, is refused before any work. Prompt, response, instruction and what is written begin pages of
@@ -94,7 +94,7 @@ int session_open(const struct command *command, const char *model, bool batch_in
     TRY(share_paths(model, s));
     TRY(mesh_create(s->world, (int)s->config.mesh.data, (int)s->config.mesh.tensor, s->config.mesh.allow_split, &s->mesh));
     TRY(agree_status(s->world, open_text(s)));
-    TRY(agree_status(s->world, open_device(command, batch_invariant, &s->device)));
+    TRY(open_device(command, batch_invariant, &s->device));
     TRY(mesh_connect(s->mesh, s->device));
     struct infer_source source = {.model = s->config.backbone.path, .checkpoint = *s->checkpoint ? s->checkpoint : NULL, .reward_token = s->encoder->reward,
                                   .end_of_turn = s->encoder->end_of_turn, .ends = &s->encoder->ends, .tokenizer = s->encoder->tokenizer};

@@ -1,5 +1,6 @@
 /* cpu: the CPU backend. Its table starts as a copy of the reference; what is overridden is proven against it (test_kernels_agree). */
 #include <cpuid.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -105,6 +106,7 @@ int device_cpu_create(const struct device_options *options, struct device **out)
     }
     fill_table(cpu);
     device->n_threads = pool_threads(cpu->pool);
+    snprintf(device->name, sizeof device->name, "%d CPU thread%s", device->n_threads, device->n_threads == 1 ? "" : "s");
     *out = device;
     return OK;
 }

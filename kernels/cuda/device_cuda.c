@@ -78,7 +78,7 @@ static int count_gpus(int *n_gpus)
     return OK;
 }
 
-static int choose_gpu(int ordinal)
+static int choose_gpu(int ordinal, struct cudaDeviceProp *out)
 {
     int n_devices = 0, major = 0, minor = 0;
     TRY(count_gpus(&n_devices));
@@ -87,6 +87,7 @@ static int choose_gpu(int ordinal)
     CUDA_CHECK(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, ordinal), "cannot ask GPU %d what it is", ordinal);
     CHECK(major >= 8, "GPU %d has compute capability %d.%d: 8.0 is the least", ordinal, major, minor);
     CUDA_CHECK(cudaSetDevice(ordinal), "cannot use GPU %d", ordinal);
+    CUDA_CHECK(cudaGetDeviceProperties(out, ordinal), "cannot ask GPU %d what it is", ordinal);
     return OK;
 }
 
@@ -105,7 +106,8 @@ int cuda_module_look(int *n_gpus, uint64_t *gpus)
 
 int cuda_module_create(const struct device_options *options, struct device **out)
 {
-    TRY(choose_gpu(options->ordinal));
+    struct cudaDeviceProp properties;
+    TRY(choose_gpu(options->ordinal, &properties));
     struct device *device = calloc(1, sizeof *device);
     struct cuda *cuda = calloc(1, sizeof *cuda);
     if (!device || !cuda) {
@@ -115,6 +117,7 @@ int cuda_module_create(const struct device_options *options, struct device **out
     cuda->ordinal = options->ordinal;
     cuda->batch_invariant = options->batch_invariant;
     *device = (struct device){.ops = &cuda_ops, .kernels = &cuda->kernels, .n_threads = 1, .connect = cuda_module_connect, .state = cuda};
+    snprintf(device->name, sizeof device->name, "%.60s", properties.name);
     fill_table(&cuda->kernels);
     int status = cuda_stream_open(device, &device->stream);
     if (status == OK)

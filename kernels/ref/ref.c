@@ -43,7 +43,7 @@ int device_ref_create(struct device **out)
 {
     struct device *device = calloc(1, sizeof *device);
     CHECK(device, "out of memory for the device");
-    *device = (struct device){.ops = &ref_ops, .kernels = &kernels_ref, .n_threads = 1};
+    *device = (struct device){.ops = &ref_ops, .kernels = &kernels_ref, .n_threads = 1, .name = "the reference"};
     device->stream.device = device;
     *out = device;
     return OK;

@@ -48,6 +48,13 @@ add_test(NAME emulate.test_nccl_faults.sh COMMAND bash ${CMAKE_SOURCE_DIR}/tests
 set_tests_properties(emulate.test_nccl_faults.sh PROPERTIES LABELS emulate TIMEOUT 300 PROCESSORS 2 ENVIRONMENT
   "${test_environment};NCCL_FAULT=$<TARGET_FILE:nccl_fault>;CRITIC_RM=$<TARGET_FILE:critic-rm>;TINY_FOLDER=$<TARGET_FILE:tiny_folder>;TOOLS=${CMAKE_SOURCE_DIR}/tests/tools;SOURCE=${CMAKE_SOURCE_DIR}")
 
+# The program itself on the emulated module.
+foreach(name test_train_cuda test_generation_cuda)
+  add_test(NAME emulate.${name}.sh COMMAND bash ${CMAKE_SOURCE_DIR}/tests/emulate/${name}.sh)
+  set_tests_properties(emulate.${name}.sh PROPERTIES LABELS emulate TIMEOUT 900 PROCESSORS 2 ENVIRONMENT
+    "${test_environment};EMULATED_MODULE=$<TARGET_FILE:critic-rm-cuda-emulated>;CRITIC_RM=$<TARGET_FILE:critic-rm>;TINY_FOLDER=$<TARGET_FILE:tiny_folder>;TOOLS=${CMAKE_SOURCE_DIR}/tests/tools;SOURCE=${CMAKE_SOURCE_DIR}")
+endforeach()
+
 # They open modules, which take base/ and comm/ from the program.
 set_target_properties(test_cuda_module test_cuda_ranks PROPERTIES ENABLE_EXPORTS ON)
 target_link_options(test_cuda_module PRIVATE LINKER:--undefined=comm_self_create,--undefined=watchdog_enter,--undefined=hash_bytes)

@@ -108,6 +108,14 @@ cudaError_t cudaDeviceGetPCIBusId(char *out, int n_bytes, int device)
     return cudaSuccess;
 }
 
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
+{
+    if (device < 0 || device >= N_DEVICES)
+        return runtime_refuse(cudaErrorInvalidDevice, "cudaGetDeviceProperties: device %d of %d", device, N_DEVICES);
+    snprintf(out->name, sizeof out->name, "emulated GPU");
+    return cudaSuccess;
+}
+
 /* An H100. */
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
 {

@@ -4,12 +4,6 @@
 . "$TOOLS/cli.sh"
 . "$TOOLS/generation.sh"
 
-# most_lines WANT IS: as many lines, and nine of ten are equal. A tensor axis sums in another order: where two tokens are about as likely as the random number between them, a text may
-# take another way, once in some hundred thousand tokens.
-most_lines() {
-    [ "$(wc -l <"$1")" -eq "$(wc -l <"$2")" ] && paste -d '\n' "$1" "$2" | awk 'NR % 2 { want = $0; next } { equal += $0 == want; n++ } END { print equal " of " n " lines are equal"; exit !(n > 0 && 10 * equal >= 9 * n) }'
-}
-
 # slowly COMMAND...: on a disk of 50 ms an fsync, so that a signal finds parts left to do. ASan wants to be the first library that is loaded, and need not be.
 slowly() { LD_PRELOAD=$SLOW_FSYNC SLOW_FSYNC_MS=50 ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 "$@"; }
 

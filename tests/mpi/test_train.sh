@@ -1,16 +1,7 @@
 #!/usr/bin/env bash
 # Training as a user runs it: resume bit for bit (truth 4), lambda (truth 7), signals, kills, refusals.
 . "$TOOLS/cli.sh"
-"$TINY_FOLDER" "$dir/tiny" llama 2 23 || exit 1
-
-train() { # train RANKS RUN [set...]
-    local n=$1 run=$2; shift 2
-    local sets=()
-    for s in "$@"; do sets+=(--set "$s"); done
-    ranks "$n" train --set run.dir="$dir/$run" --set backbone.path="$dir/tiny" --set backbone.init=random --set data.train="$dir/tiny/dsub" --set data.eval_last=3 \
-        --set data.template="$dir/tiny/template.txt" --set data.critique_prompt="$dir/tiny/critique.txt" \
-        --set data.max_path_tokens=48 --set mesh.micro_batch_tokens=96 --set objective.pairs_per_step=4 --set device.threads=1 --set optimizer.lr=1e-3 "${sets[@]}"
-}
+. "$TOOLS/training.sh"
 
 resumed_is_equal() { # RANKS NAME [set...]
     local n=$1 name=$2; shift 2
@@ -42,10 +33,7 @@ check "each epoch ends with an evaluation, accuracy null before the head's first
 other_mesh() {
     status 3 train 2 moved checkpoint.stop_after=6 || return 1
     train 1 moved || return 1
-    local key
-    for key in loss grad_norm; do
-        paste <(values "$dir/one.whole" $key) <(values "$dir/moved" $key) | awk '{ d = $1 - $2; if (d < 0) d = -d; if (d > 1e-5 * $1 * (NR < 8 ? 1 : 20)) { print NR, $0; exit 1 } } END { exit NR != 10 }' || { echo "$key"; return 1; }
-    done
+    same_course "$dir/one.whole" "$dir/moved" 1e-5 8
 }
 check "a run begun on two ranks goes on on one, with the same losses and gradient norms" other_mesh
 

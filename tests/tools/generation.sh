@@ -33,6 +33,12 @@ same_set() {
     generation 1 dump "$1" >"$dir/want.jsonl" && generation 1 dump "$2" >"$dir/is.jsonl" && [ -s "$dir/want.jsonl" ] && cmp "$dir/want.jsonl" "$dir/is.jsonl"
 }
 
+# most_lines WANT IS: as many lines, and nine of ten are equal. Another mesh or backend sums in another order: where two tokens are about as likely as the random number between them, a text may
+# take another way, once in some hundred thousand tokens.
+most_lines() {
+    [ "$(wc -l <"$1")" -eq "$(wc -l <"$2")" ] && paste -d '\n' "$1" "$2" | awk 'NR % 2 { want = $0; next } { equal += $0 == want; n++ } END { print equal " of " n " lines are equal"; exit !(n > 0 && 10 * equal >= 9 * n) }'
+}
+
 # same_lines WANT IS: both files are complete, and equal
 same_lines() { [ -s "$1" ] && [ ! -e "$1.job.json" ] && [ ! -e "$2.job.json" ] && cmp "$1" "$2"; }
 
