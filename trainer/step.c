@@ -1,9 +1,10 @@
 /* step: micro-batches forward and backward, gradients summed over the mesh, one update.
  *
  *   for each micro-batch      forest -> hidden states -> losses and their gradient -> gradients of the weights (+=)
- *   reduce                    over copies on the tensor axis, then reduce-scatter over the data axis
+ *   reduce                    a bucket at a time, as soon as the last micro-batch's backward is through with it: over copies on the tensor axis, then reduce-scatter over the data axis
+ *   wait                      the one time that the host waits for the device: for losses and norms
  *   norm, clip, update        both groups under one norm; the reward head only where lambda < 1
- *   gather                    new weights to every data rank
+ *   gather                    new weights to every data rank, a bucket at a time, while the next step's forward begins
  */
 #include "trainer/step.h"
 
@@ -11,23 +12,39 @@
 
 #include "comm/watchdog.h"
 
-static int micro_batch(struct trainer *t, const struct forest *forest, double lambda)
+static int micro_batch(struct trainer *t, const struct forest *forest, double lambda, const struct bucket_listener *listener)
 {
     const void *hidden_TC;
     void *dhidden_TC;
-    if (forest->n_rows == 0)
-        return OK;
-    TRY(backbone_forward(t->backbone, forest, &hidden_TC));
-    TRY(backbone_hidden_grad(t->backbone, &dhidden_TC));
-    TRY(heads_run(t->heads, forest, hidden_TC, dhidden_TC, lambda));
-    return backbone_backward(t->backbone, forest);
+    if (forest->n_rows > 0) {
+        TRY(backbone_forward(t->backbone, forest, &hidden_TC));
+        TRY(backbone_hidden_grad(t->backbone, &dhidden_TC));
+        TRY(heads_run(t->heads, forest, hidden_TC, dhidden_TC, lambda));
+    }
+    return backbone_backward(t->backbone, forest, listener);
 }
 
-/* Sums over the data axis; every rank gets the same numbers. Weights were normalised by the plan, so sums are the step's losses. */
-static int sum_losses(struct trainer *t, struct loss_sums *out)
+static int reduce(void *optimizer, int bucket) { return optimizer_reduce(optimizer, bucket); }
+
+static int queue_gradients(struct trainer *t, const struct step_batch *batch)
 {
-    TRY(heads_sums(t->heads, out));
-    return all_reduce(t->mesh->data, out, 4, COMM_F64, COMM_SUM, NULL);
+    const struct bucket_listener reducer = {reduce, t->optimizer};
+    double lambda = lambda_at(&t->lambda, batch->step);
+    TRY(store_zero_grads(t->store));
+    TRY(heads_reset(t->heads));
+    for (int i = 0; i < batch->n_micro_batches; i++)
+        TRY(micro_batch(t, &batch->forest[i], lambda, i == batch->n_micro_batches - 1 ? &reducer : NULL));
+    TRY(heads_queue_sums(t->heads));
+    return optimizer_queue_norms(t->optimizer);
+}
+
+/* Weights were normalised by the plan, so sums over the data axis are the step's losses. */
+int train_gradients(struct trainer *t, const struct step_batch *batch, struct loss_sums *sums)
+{
+    TRY(queue_gradients(t, batch));
+    TRY(t->device->ops->synchronize(&t->device->stream));
+    *sums = heads_sums(t->heads);
+    return all_reduce(t->mesh->data, sums, 4, COMM_F64, COMM_SUM, NULL);
 }
 
 static int fill_result(const struct step_batch *batch, double lambda, const struct loss_sums *sums, struct step_result *r)
@@ -44,17 +61,6 @@ static int fill_result(const struct step_batch *batch, double lambda, const stru
     };
     CHECK(isfinite(r->loss), "step %lld: the loss is not finite; nothing was updated. Look at the weights and the learning rate, then resume from the last checkpoint", (long long)batch->step);
     return OK;
-}
-
-int train_gradients(struct trainer *t, const struct step_batch *batch, struct loss_sums *sums)
-{
-    double lambda = lambda_at(&t->lambda, batch->step);
-    TRY(store_zero_grads(t->store));
-    TRY(heads_reset(t->heads));
-    for (int i = 0; i < batch->n_micro_batches; i++)
-        TRY(micro_batch(t, &batch->forest[i], lambda));
-    TRY(sum_losses(t, sums));
-    return optimizer_reduce(t->optimizer);
 }
 
 int train_step(struct trainer *t, const struct step_batch *batch, struct step_result *result)

@@ -84,7 +84,9 @@ static void ask_oracle(const struct config *config, struct oracle *out)
         out->correct += d > 0.0;
         out->margin += d / N_PAIRS;
     }
-    assert_int_equal(heads_sums(run.trainer->heads, &sums), OK);
+    assert_int_equal(heads_queue_sums(run.trainer->heads), OK);
+    assert_int_equal(run.device->ops->synchronize(&run.device->stream), OK);
+    sums = heads_sums(run.trainer->heads);
     out->loss = sums.critique / out->targets;
     tiny_run_close(&run);
 }

@@ -29,6 +29,7 @@ struct heads {
     int32_t *host_row, *host_first, *host_chosen, *host_rejected;
     uint32_t *host_target;
     float *host_weight, *host_reward;
+    double host_sums[4];
 };
 
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -264,6 +265,8 @@ int heads_run(struct heads *h, const struct forest *forest, const void *hidden_T
 {
     ASSERT(forest->n_predictions <= h->options.max_predictions && forest->n_rewards <= h->options.max_rewards &&
            forest->n_comparisons <= h->options.max_comparisons);
+    TRY(store_await_weights(h->store, h->store->table->params[h->lm_head].bucket));
+    TRY(store_await_weights(h->store, h->store->table->params[h->score].bucket));
     if (forest->n_predictions > 0)
         TRY(run_critique(h, forest, hidden_TC, dhidden_TC, (float)lambda));
     if (forest->n_rewards > 0)
@@ -281,11 +284,6 @@ int heads_rewards(struct heads *h, const float **reward)
     return OK;
 }
 
-int heads_sums(struct heads *h, struct loss_sums *out)
-{
-    double sums[4];
-    TRY(h->device->ops->copy(stream_of(h), sums, h->sums, sizeof sums, DEVICE_TO_HOST));
-    TRY(h->device->ops->synchronize(stream_of(h)));
-    *out = (struct loss_sums){sums[0], sums[1], sums[2], sums[3]};
-    return OK;
-}
+int heads_queue_sums(struct heads *h) { return h->device->ops->copy(stream_of(h), h->host_sums, h->sums, sizeof h->host_sums, DEVICE_TO_HOST); }
+
+struct loss_sums heads_sums(const struct heads *h) { return (struct loss_sums){h->host_sums[0], h->host_sums[1], h->host_sums[2], h->host_sums[3]}; }

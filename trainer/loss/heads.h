@@ -30,6 +30,8 @@ int heads_reset(struct heads *heads);
 int heads_run(struct heads *heads, const struct forest *forest, const void *hidden_TC, void *dhidden_TC, double lambda);
 /* The rewards of the last forest run, [n_rewards] in host memory, valid until the next run. */
 int heads_rewards(struct heads *heads, const float **reward);
-int heads_sums(struct heads *heads, struct loss_sums *out);
+/* Queues the sums on their way to the host; heads_sums gives them when the device's stream has been waited for. */
+int heads_queue_sums(struct heads *heads);
+struct loss_sums heads_sums(const struct heads *heads);
 
 #endif

@@ -512,7 +512,9 @@ static int forward(struct backbone *b)
     ASSERT(b->at_hand.n_rows <= b->options.max_rows && b->at_hand.n_rows % b->tensor->size == 0);
     b->rows = b->at_hand.n_rows;
     b->local_rows = b->rows / b->tensor->size;
+    TRY(store_await_weights(b->store, BUCKET_EMBEDDING));
     TRY(embed_forward(b));
+    TRY(store_await_weights(b->store, BUCKET_LAYER(0)));
     struct layer_memory *first = memory_of(b, 0);
     TRY(norm_forward(b, b->layer[0].norm1, b->h_in_SC[0], NULL, NULL, first->rstd1_S, b->norm_TC));
     int n = b->model->layers;
@@ -521,6 +523,7 @@ static int forward(struct backbone *b)
         TRY(layer_rest_forward(b, i, l));
         int next_norm = i + 1 < n ? b->layer[i + 1].norm1 : b->final_norm;
         float *next_rstd = i + 1 < n ? memory_of(b, i + 1)->rstd1_S : b->rstd_final_S;
+        TRY(store_await_weights(b->store, i + 1 < n ? BUCKET_LAYER(i + 1) : BUCKET_HEAD(n)));
         TRY(norm_forward(b, next_norm, l->h_mid_SC, own_rows(b, b->part_TC), b->h_in_SC[i + 1], next_rstd, b->norm_TC));
     }
     return OK;
@@ -570,20 +573,33 @@ static int embed_backward(struct backbone *b)
     return kernels_of(b)->embedding_backward(stream_of(b), &args);
 }
 
-int backbone_backward(struct backbone *b, const struct forest *forest)
+static int tell(const struct bucket_listener *listener, int bucket) { return listener ? listener->whole(listener->state, bucket) : OK; }
+
+static int tell_all(const struct backbone *b, const struct bucket_listener *listener)
+{
+    for (int i = b->store->n_buckets - 1; i >= 0; i--)
+        TRY(tell(listener, i));
+    return OK;
+}
+
+int backbone_backward(struct backbone *b, const struct forest *forest, const struct bucket_listener *listener)
 {
     if (forest->n_rows == 0)
-        return OK;
+        return tell_all(b, listener);
     ASSERT(b->options.with_backward && forest->n_rows == b->rows);
     int n = b->model->layers;
+    TRY(tell(listener, BUCKET_REWARD(n)));
     TRY(scatter_sequence(b, b->part_TC));
     TRY(norm_backward(b, b->final_norm, b->h_in_SC[n], b->rstd_final_S, own_rows(b, b->part_TC), false));
+    TRY(tell(listener, BUCKET_HEAD(n)));
     for (int i = n - 1; i >= 0; i--) {
         struct layer_memory *l = memory_of(b, i);
         if (b->n_slots == 1)
             TRY(recompute_layer(b, i, l));
         TRY(ffn_block_backward(b, i, l));
         TRY(attention_block_backward(b, i, l));
+        TRY(tell(listener, BUCKET_LAYER(i)));
     }
-    return embed_backward(b);
+    TRY(embed_backward(b));
+    return tell(listener, BUCKET_EMBEDDING);
 }

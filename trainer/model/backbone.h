@@ -51,7 +51,11 @@ int backbone_forward_cached(struct backbone *backbone, const struct backbone_row
 /* A zeroed gradient of hidden_TC to be filled; each tensor rank holds a part, their sum is the gradient. */
 int backbone_hidden_grad(struct backbone *backbone, void **dhidden_TC);
 
-/* Adds to the store's gradients. After backbone_forward of the same forest, with the gradient filled. Collective over tensor. */
-int backbone_backward(struct backbone *backbone, const struct forest *forest);
+/* Who is told, from the last bucket (params.h) to the first, that nothing more is added to its gradients in this backward. */
+struct bucket_listener { int (*whole)(void *state, int bucket); void *state; };
+
+/* Adds to the store's gradients. After backbone_forward of the same forest, with the gradient filled. listener may be NULL; an empty forest's buckets are told all the same. Collective over
+ * tensor. */
+int backbone_backward(struct backbone *backbone, const struct forest *forest, const struct bucket_listener *listener);
 
 #endif

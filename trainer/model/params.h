@@ -22,7 +22,11 @@ struct param {
     int64_t offset, n_local;    /* elements, in the bucket's flat local buffer */
 };
 
-/* Buckets: 0 embedding, 1..L layers, L+1 final norm and LM head, L+2 reward head. */
+/* Buckets of a model of `layers` layers. */
+#define BUCKET_EMBEDDING 0
+#define BUCKET_LAYER(i) (1 + (i))
+#define BUCKET_HEAD(layers) ((layers) + 1)          /* final norm and LM head */
+#define BUCKET_REWARD(layers) ((layers) + 2)
 struct bucket { int first_param, n_params; int64_t n_elems; };
 
 struct param_table {

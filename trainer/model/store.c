@@ -58,6 +58,7 @@ int store_create(const struct param_table *table, struct device *device, const s
     struct bucket_memory *bucket = calloc((size_t)table->n_buckets, sizeof *bucket);
     CHECK_DONE(store && bucket, "out of memory for the table of buckets");
     *store = (struct store){.table = table, .device = device, .mesh = mesh, .dtype = dtype, .n_buckets = table->n_buckets, .bucket = bucket};
+    TRY_DONE(device->ops->stream_open(device, &store->beside));
     for (int i = 0; i < table->n_buckets; i++)
         bucket[i] = bucket_describe(table, i, dtype, mesh->data->size, mesh->data->rank);
     for (int i = 0; i < table->n_buckets; i++)
@@ -80,6 +81,8 @@ void store_destroy(struct store **out)
     if (!store)
         return;
     int size = store->mesh->data->size;
+    if (store->beside.device)
+        store->device->ops->synchronize(&store->beside);        /* nothing is under way in what is freed */
     for (int i = 0; i < store->n_buckets; i++) {
         struct bucket_memory *b = &store->bucket[i];
         if (b->dtype != F32)
@@ -105,18 +108,53 @@ void *store_weight(const struct store *store, int param)
 float *store_grad(const struct store *store, int param) { return bucket_of(store, param)->grad + store->table->params[param].offset; }
 enum dtype store_dtype(const struct store *store, int param) { return bucket_of(store, param)->dtype; }
 
+/* ---- over the data axis ---------------------------------------------------------------------------------------------------------------------- */
+
+/* `later` waits for what `earlier` has been given so far. */
+static int order(struct stream *earlier, struct stream *later, struct event *event)
+{
+    const struct device_ops *ops = earlier->device->ops;
+    TRY(ops->event_record(event, earlier));
+    return ops->event_wait(event, later);
+}
+
+int store_reduce(struct store *store, int bucket)
+{
+    const struct bucket_memory *b = &store->bucket[bucket];
+    TRY(order(&store->device->stream, &store->beside, &store->computed));
+    return reduce_scatter(store->mesh->data, b->grad, b->grad + store->mesh->data->rank * b->chunk, b->chunk, COMM_F32, COMM_SUM, &store->beside);
+}
+
+int store_await_reduced(struct store *store) { return order(&store->beside, &store->device->stream, &store->reduced); }
+
+int store_gather(struct store *store, int bucket)
+{
+    struct bucket_memory *b = &store->bucket[bucket];
+    TRY(order(&store->device->stream, &store->beside, &store->computed));
+    TRY(all_gather(store->mesh->data, dtype_at(b->weight, b->dtype, store->mesh->data->rank * b->chunk), b->weight, b->chunk, comm_type_of(b->dtype), &store->beside));
+    b->gathering = true;
+    return store->device->ops->event_record(&b->gathered, &store->beside);
+}
+
+int store_await_weights(struct store *store, int bucket)
+{
+    struct bucket_memory *b = &store->bucket[bucket];
+    if (!b->gathering)
+        return OK;
+    b->gathering = false;
+    return store->device->ops->event_wait(&b->gathered, &store->device->stream);
+}
+
 int store_weights_from_masters(struct store *store)
 {
-    struct stream *stream = &store->device->stream;
-    const struct comm *data = store->mesh->data;
     for (int i = 0; i < store->n_buckets; i++) {
         struct bucket_memory *b = &store->bucket[i];
-        void *mine = dtype_at(b->weight, b->dtype, data->rank * b->chunk);
         if (b->dtype != F32) {
-            struct map_args cast = {.n_elems = b->chunk, .dtype = F32, .dtype_y = b->dtype, .x = b->master, .y = mine};
-            TRY(store->device->kernels->cast(stream, &cast));
+            struct map_args cast = {.n_elems = b->chunk, .dtype = F32, .dtype_y = b->dtype, .x = b->master, .y = dtype_at(b->weight, b->dtype, store->mesh->data->rank * b->chunk)};
+            TRY(store->device->kernels->cast(&store->device->stream, &cast));
         }
-        TRY(all_gather(store->mesh->data, mine, b->weight, b->chunk, comm_type_of(b->dtype), stream));
+        TRY(store_gather(store, i));
+        TRY(store_await_weights(store, i));
     }
     return OK;
 }

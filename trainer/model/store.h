@@ -3,6 +3,9 @@
  *   weights    [bucket] flat, in the run's dtype (the reward head's bucket: float32), padded to data.size chunks
  *   gradients  [bucket] flat float32, padded alike; summed over micro-batches
  *   owned      [bucket] this data rank's chunk: master weights, exp_avg, exp_avg_sq in float32 (ZeRO-1). With float32 weights the master is the weight.
+ *
+ * What crosses the data axis runs on a stream beside the device's own, bucket by bucket: gradients are summed while the backward of lower layers goes on, weights are gathered while
+ * the next forward has begun.
  */
 #ifndef TRAINER_MODEL_STORE_H
 #define TRAINER_MODEL_STORE_H
@@ -19,6 +22,8 @@ struct bucket_memory {
     void *weight;               /* [chunk * data.size] */
     float *grad;                /* [chunk * data.size] */
     float *master, *m, *v;      /* [chunk] */
+    struct event gathered;      /* behind the last gathering of weights; */
+    bool gathering;             /* the compute stream has not waited for it yet */
 };
 
 struct store {
@@ -28,6 +33,8 @@ struct store {
     enum dtype dtype;
     int n_buckets;
     struct bucket_memory *bucket;
+    struct stream beside;       /* what crosses the data axis */
+    struct event computed, reduced;
 };
 
 /* Bytes per rank by class, for the sum printed at start and the dry run. */
@@ -46,5 +53,12 @@ enum dtype store_dtype(const struct store *store, int param);
 /* weights = rounded masters, on every rank of the data axis (all_gather). Collective over data. */
 int store_weights_from_masters(struct store *store);
 int store_zero_grads(struct store *store);
+
+/* Of one bucket, all collective over data, each rank's buckets in the same order. All are of the compute stream's work so far, and none keeps its later work waiting: */
+int store_reduce(struct store *store, int bucket);      /* the owned chunk of grad = its sum over the data axis; the rest of grad is of no use any more */
+int store_gather(struct store *store, int bucket);      /* weight = the owned chunks of all data ranks */
+/* The compute stream's later work finds all gradients reduced, the weights of a bucket gathered. */
+int store_await_reduced(struct store *store);
+int store_await_weights(struct store *store, int bucket);
 
 #endif

@@ -9,7 +9,7 @@ struct optimizer {
     struct store *store;
     struct comm *copies;        /* tensor ranks that hold the same shard of the key and value projections */
     double beta1, beta2, eps, weight_decay, clip;
-    double *sum;                /* device: one double */
+    double *squared, *host_squared;     /* [table.n] of each parameter's owned part; on the device, on the host */
 };
 
 /* Ranks of the tensor axis that share a shard stand next to each other: shard = rank * n_shards / size. */
@@ -21,6 +21,8 @@ static int widest_partial_copies(const struct param_table *table, int tensor_siz
             copies = table->params[i].copies;
     return copies;
 }
+
+static size_t squared_bytes(const struct optimizer *o) { return (size_t)o->store->table->n * sizeof *o->squared; }
 
 int optimizer_create(const struct config *config, struct store *store, struct optimizer **out)
 {
@@ -35,7 +37,9 @@ int optimizer_create(const struct config *config, struct store *store, struct op
     o->clip = config->optimizer.clip;
     struct comm *tensor = store->mesh->tensor;
     TRY_DONE(tensor->ops->split(tensor, tensor->rank / widest_partial_copies(store->table, tensor->size), &o->copies));
-    TRY_DONE(device_alloc(store->device, sizeof *o->sum, (void **)&o->sum));
+    o->host_squared = calloc((size_t)store->table->n, sizeof *o->host_squared);
+    CHECK_DONE(o->host_squared, "out of memory for the norms of %d tensors", store->table->n);
+    TRY_DONE(device_alloc(store->device, squared_bytes(o), (void **)&o->squared));
     *out = o;
     return OK;
 done:
@@ -48,19 +52,20 @@ void optimizer_destroy(struct optimizer **out)
     struct optimizer *o = *out;
     if (!o)
         return;
-    if (o->sum)
-        device_free(o->store->device, (void **)&o->sum, sizeof *o->sum);
+    device_free(o->store->device, (void **)&o->squared, squared_bytes(o));
+    free(o->host_squared);
     if (o->copies)
         comm_destroy(&o->copies);
     free(o);
     *out = NULL;
 }
 
-static int sum_copies(struct optimizer *o)
+/* On the compute stream: there is little of it, and what waits for it is not kept from running beside. */
+static int sum_copies(struct optimizer *o, const struct bucket *bucket)
 {
     const struct param_table *table = o->store->table;
     struct comm *tensor = o->store->mesh->tensor;
-    for (int i = 0; i < table->n; i++) {
+    for (int i = bucket->first_param; i < bucket->first_param + bucket->n_params; i++) {
         const struct param *p = &table->params[i];
         if (p->copies == 1)
             continue;
@@ -70,40 +75,37 @@ static int sum_copies(struct optimizer *o)
     return OK;
 }
 
-static float *owned_grad(const struct optimizer *o, const struct bucket_memory *b) { return b->grad + o->store->mesh->data->rank * b->chunk; }
-
-int optimizer_reduce(struct optimizer *o)
+int optimizer_reduce(struct optimizer *o, int bucket)
 {
-    TRY(sum_copies(o));
-    for (int i = 0; i < o->store->n_buckets; i++) {
-        const struct bucket_memory *b = &o->store->bucket[i];
-        TRY(reduce_scatter(o->store->mesh->data, b->grad, owned_grad(o, b), b->chunk, COMM_F32, COMM_SUM, &o->store->device->stream));
-    }
-    return OK;
+    TRY(sum_copies(o, &o->store->table->bucket[bucket]));
+    return store_reduce(o->store, bucket);
 }
 
-/* The part of a parameter in this rank's owned chunk: count 0 when none. first counts from the chunk's start. */
-static struct range owned_part(const struct optimizer *o, const struct param *p)
+static float *owned_grad(const struct optimizer *o, const struct bucket_memory *b) { return b->grad + o->store->mesh->data->rank * b->chunk; }
+
+/* The part of n parameters, which lie one behind the other, in this rank's owned chunk: count 0 when none. first counts from the chunk's start. */
+static struct range owned_part(const struct optimizer *o, const struct param *p, int n)
 {
     const struct bucket_memory *b = &o->store->bucket[p->bucket];
-    int64_t begin = p->offset > b->owned.first ? p->offset : b->owned.first;
-    int64_t end = p->offset + p->n_local < b->owned.first + b->owned.count ? p->offset + p->n_local : b->owned.first + b->owned.count;
+    int64_t begin = p->offset, end = p[n - 1].offset + p[n - 1].n_local;
+    begin = begin > b->owned.first ? begin : b->owned.first;
+    end = end < b->owned.first + b->owned.count ? end : b->owned.first + b->owned.count;
     return (struct range){begin - b->owned.first, end > begin ? end - begin : 0};
 }
 
-static int param_norm_squared(struct optimizer *o, const struct param *p, double *out)
+int optimizer_queue_norms(struct optimizer *o)
 {
+    const struct param_table *table = o->store->table;
     struct device *device = o->store->device;
-    const struct bucket_memory *b = &o->store->bucket[p->bucket];
-    struct range part = owned_part(o, p);
-    struct norm_args args = {.n_elems = part.count, .x = owned_grad(o, b) + part.first, .sum = o->sum};
-    *out = 0.0;
-    if (part.count == 0)
-        return OK;
-    TRY(device->ops->zero(&device->stream, o->sum, sizeof *o->sum));
-    TRY(device->kernels->norm_squared(&device->stream, &args));
-    TRY(device->ops->copy(&device->stream, out, o->sum, sizeof *out, DEVICE_TO_HOST));
-    return device->ops->synchronize(&device->stream);
+    TRY(store_await_reduced(o->store));
+    TRY(device->ops->zero(&device->stream, o->squared, squared_bytes(o)));
+    for (int i = 0; i < table->n; i++) {
+        struct range part = owned_part(o, &table->params[i], 1);
+        struct norm_args args = {.n_elems = part.count, .x = owned_grad(o, &o->store->bucket[table->params[i].bucket]) + part.first, .sum = &o->squared[i]};
+        if (part.count > 0)
+            TRY(device->kernels->norm_squared(&device->stream, &args));
+    }
+    return device->ops->copy(&device->stream, o->host_squared, o->squared, squared_bytes(o), DEVICE_TO_HOST);
 }
 
 /* Replicated parameters count on the first tensor rank that holds them: copies stand next to each other. */
@@ -115,8 +117,7 @@ int optimizer_norm(struct optimizer *o, int64_t step, double *norm)
     double total = 0.0;
     int64_t first_bad = table->n;
     for (int i = 0; i < table->n; i++) {
-        double squared;
-        TRY(param_norm_squared(o, &table->params[i], &squared));
+        double squared = o->host_squared[i];
         if (!isfinite(squared) && i < first_bad)
             first_bad = i;
         if (counts_here(o, &table->params[i]))
@@ -130,10 +131,20 @@ int optimizer_norm(struct optimizer *o, int64_t step, double *norm)
     return OK;
 }
 
-static int update_param(struct optimizer *o, const struct param *p, double scale, const struct group_step *group)
+/* Parameters from `first` on, before `end`, whose update differs in nothing: they lie one behind the other. */
+static int alike(const struct param_table *table, int first, int end)
+{
+    int n = 1;
+    while (first + n < end && table->params[first + n].decay == table->params[first].decay)
+        n++;
+    return n;
+}
+
+/* Of n parameters that lie one behind the other, what this rank owns. */
+static int update_params(struct optimizer *o, const struct param *p, int n, double scale, const struct group_step *group)
 {
     const struct bucket_memory *b = &o->store->bucket[p->bucket];
-    struct range part = owned_part(o, p);
+    struct range part = owned_part(o, p, n);
     if (part.count == 0)
         return OK;
     int64_t at = o->store->mesh->data->rank * b->chunk + part.first;
@@ -145,22 +156,26 @@ static int update_param(struct optimizer *o, const struct param *p, double scale
     return o->store->device->kernels->adamw(&o->store->device->stream, &args);
 }
 
-static int gather_weights(struct optimizer *o)
+static int update_bucket(struct optimizer *o, int bucket, double scale, const struct group_step *group)
 {
-    for (int i = 0; i < o->store->n_buckets; i++) {
-        const struct bucket_memory *b = &o->store->bucket[i];
-        const void *mine = dtype_at(b->weight, b->dtype, o->store->mesh->data->rank * b->chunk);
-        TRY(all_gather(o->store->mesh->data, mine, b->weight, b->chunk, comm_type_of(b->dtype), &o->store->device->stream));
+    const struct param_table *table = o->store->table;
+    int end = table->bucket[bucket].first_param + table->bucket[bucket].n_params, n;
+    TRY(store_await_weights(o->store, bucket));         /* the last gathering reads what is written here */
+    for (int i = table->bucket[bucket].first_param; i < end; i += n) {
+        n = alike(table, i, end);
+        TRY(update_params(o, &table->params[i], n, scale, group));
     }
-    return OK;
+    return store_gather(o->store, bucket);
 }
 
 int optimizer_update(struct optimizer *o, double norm, const struct group_step group[2])
 {
     const struct param_table *table = o->store->table;
     double scale = o->clip > 0.0 && norm > o->clip ? o->clip / norm : 1.0;
-    for (int i = 0; i < table->n; i++)
-        if (group[table->params[i].group].active)
-            TRY(update_param(o, &table->params[i], scale, &group[table->params[i].group]));
-    return gather_weights(o);
+    for (int i = 0; i < table->n_buckets; i++) {
+        const struct group_step *g = &group[table->params[table->bucket[i].first_param].group];
+        if (g->active)
+            TRY(update_bucket(o, i, scale, g));
+    }
+    return OK;
 }

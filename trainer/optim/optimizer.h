@@ -1,9 +1,8 @@
 /* optimizer: from summed gradients to new weights. AdamW with float32 masters, state sharded over the data axis (ZeRO-1, arXiv 1910.02054).
  *
- *   reduce     gradients of copies over the tensor axis are summed, then reduce-scattered over data: each rank has its owned chunk
- *   norm       one norm over both groups, every element once; names the first tensor that is not finite
- *   update     owned chunk, group by group
- *   gather     weights = rounded masters on all data ranks
+ *   reduce     a bucket at a time, while the backward goes on: gradients of copies over the tensor axis are summed, then reduce-scattered over data: each rank has its owned chunk
+ *   norms      one norm over both groups, every element once; names the first tensor that is not finite
+ *   update     owned chunk, a bucket at a time, and its weights = rounded masters on all data ranks, while the next forward begins
  */
 #ifndef TRAINER_OPTIM_OPTIMIZER_H
 #define TRAINER_OPTIM_OPTIMIZER_H
@@ -20,11 +19,13 @@ struct group_step { bool active; double lr; int64_t update; };
 int optimizer_create(const struct config *config, struct store *store, struct optimizer **out);
 void optimizer_destroy(struct optimizer **optimizer);
 
-/* All collective over the world. */
-int optimizer_reduce(struct optimizer *optimizer);
-/* Of the reduced gradients; FAILED on all ranks, naming tensor and step, when an element is not finite. Before any update. */
+/* All collective over the world. Gradients of the bucket are whole; every rank's buckets come in the same order. */
+int optimizer_reduce(struct optimizer *optimizer, int bucket);
+/* Queued behind the reduction of all buckets: the parts of the norm, on their way to the host. They are there when the device's stream has been waited for; */
+int optimizer_queue_norms(struct optimizer *optimizer);
+/* then this is their sum. FAILED on all ranks, naming tensor and step, when an element is not finite. Before any update. */
 int optimizer_norm(struct optimizer *optimizer, int64_t step, double *norm);
-/* Clip by norm, update the active groups, gather the weights. */
+/* Clip by norm, update the active groups, gather their weights (store_await_weights). */
 int optimizer_update(struct optimizer *optimizer, double norm, const struct group_step group[2]);
 
 #endif
