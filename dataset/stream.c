@@ -260,6 +260,14 @@ int data_stream_next(struct data_stream *s, const struct step_batch **out)
     return status;
 }
 
+const struct step_batch *data_stream_peek(struct data_stream *s)
+{
+    pthread_mutex_lock(&s->lock);
+    const struct step_batch *out = s->ready && s->status == OK ? &s->ahead : NULL;
+    pthread_mutex_unlock(&s->lock);
+    return out;
+}
+
 void data_stream_close(struct data_stream **out)
 {
     struct data_stream *s = *out;

@@ -25,6 +25,8 @@ int data_stream_open(const struct dsub_view *view, struct plan *plan, const stru
                      int64_t end_step, struct data_stream **out);
 /* The next step's batch, valid until the next call. A failure of the thread comes out here. */
 int data_stream_next(struct data_stream *stream, const struct step_batch **out);
+/* What that call will give, if it is there already; else NULL. Its forests stay where they are until they have been given and the call after that. */
+const struct step_batch *data_stream_peek(struct data_stream *stream);
 void data_stream_close(struct data_stream **stream);
 
 #endif

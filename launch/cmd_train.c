@@ -249,7 +249,8 @@ static int loop(struct run *r, struct data_stream *stream)
         struct step_result result;
         double start_s = clock_s();
         TRY(data_stream_next(stream, &batch));
-        TRY(train_step(r->trainer, batch, &result));
+        const struct step_batch *next = data_stream_peek(stream);
+        TRY(train_step(r->trainer, batch, next ? next->forest : NULL, &result));
         TRY(note_step(r, &result, clock_s() - start_s, batch->wait_seconds));
         TRY(after_step(r, step + 1, &stop));
     }

@@ -12,36 +12,46 @@
 
 #include "comm/watchdog.h"
 
-static int micro_batch(struct trainer *t, const struct forest *forest, double lambda, const struct bucket_listener *listener)
+static int compute(struct trainer *t, const struct placed_forest *placed, double lambda, const struct bucket_listener *listener)
 {
     const void *hidden_TC;
     void *dhidden_TC;
-    if (forest->n_rows > 0) {
-        TRY(backbone_forward(t->backbone, forest, &hidden_TC));
+    if (placed->forest->n_rows > 0) {
+        TRY(backbone_forward(t->backbone, placed, &hidden_TC));
         TRY(backbone_hidden_grad(t->backbone, &dhidden_TC));
-        TRY(heads_run(t->heads, forest, hidden_TC, dhidden_TC, lambda));
+        TRY(heads_run(t->heads, placed, hidden_TC, dhidden_TC, lambda));
     }
-    return backbone_backward(t->backbone, forest, listener);
+    return backbone_backward(t->backbone, placed, listener);
+}
+
+static int micro_batch(struct trainer *t, const struct forest *forest, const struct forest *next, double lambda, const struct bucket_listener *listener)
+{
+    const struct placed_forest *placed;
+    TRY(forest_enter(t->places, forest, &placed));
+    if (next)
+        TRY(forest_send(t->places, next));
+    TRY(compute(t, placed, lambda, listener));
+    return forest_leave(t->places, placed);
 }
 
 static int reduce(void *optimizer, int bucket) { return optimizer_reduce(optimizer, bucket); }
 
-static int queue_gradients(struct trainer *t, const struct step_batch *batch)
+static int queue_gradients(struct trainer *t, const struct step_batch *batch, const struct forest *next)
 {
     const struct bucket_listener reducer = {reduce, t->optimizer};
     double lambda = lambda_at(&t->lambda, batch->step);
     TRY(store_zero_grads(t->store));
     TRY(heads_reset(t->heads));
-    for (int i = 0; i < batch->n_micro_batches; i++)
-        TRY(micro_batch(t, &batch->forest[i], lambda, i == batch->n_micro_batches - 1 ? &reducer : NULL));
+    for (int i = 0, last = batch->n_micro_batches - 1; i <= last; i++)
+        TRY(micro_batch(t, &batch->forest[i], i < last ? &batch->forest[i + 1] : next, lambda, i == last ? &reducer : NULL));
     TRY(heads_queue_sums(t->heads));
     return optimizer_queue_norms(t->optimizer);
 }
 
 /* Weights were normalised by the plan, so sums over the data axis are the step's losses. */
-int train_gradients(struct trainer *t, const struct step_batch *batch, struct loss_sums *sums)
+static int gradients(struct trainer *t, const struct step_batch *batch, const struct forest *next, struct loss_sums *sums)
 {
-    TRY(queue_gradients(t, batch));
+    TRY(queue_gradients(t, batch, next));
     TRY(t->device->ops->synchronize(&t->device->stream));
     *sums = heads_sums(t->heads);
     return all_reduce(t->mesh->data, sums, 4, COMM_F64, COMM_SUM, NULL);
@@ -63,12 +73,14 @@ static int fill_result(const struct step_batch *batch, double lambda, const stru
     return OK;
 }
 
-int train_step(struct trainer *t, const struct step_batch *batch, struct step_result *result)
+int train_gradients(struct trainer *t, const struct step_batch *batch, struct loss_sums *sums) { return gradients(t, batch, NULL, sums); }
+
+int train_step(struct trainer *t, const struct step_batch *batch, const struct forest *next, struct step_result *result)
 {
     struct loss_sums sums;
     double lambda = lambda_at(&t->lambda, batch->step);
     watchdog_phase("step", WATCHDOG_COMPUTE);
-    TRY(train_gradients(t, batch, &sums));
+    TRY(gradients(t, batch, next, &sums));
     TRY(fill_result(batch, lambda, &sums, result));
 
     struct group_step group[2] = {

@@ -16,6 +16,7 @@ struct trainer {
     struct model_config model;
     struct param_table *table;
     struct store *store;
+    struct forest_places *places;
     struct backbone *backbone;
     struct heads *heads;
     struct optimizer *optimizer;
@@ -34,7 +35,8 @@ struct step_result {
 /* The first half: losses, and the step's gradients summed over the mesh in the owned chunks of the store. Collective over the world. */
 int train_gradients(struct trainer *trainer, const struct step_batch *batch, struct loss_sums *sums);
 
-/* Collective over the world. A loss or gradient that is not finite is FAILED on all ranks before any update. */
-int train_step(struct trainer *trainer, const struct step_batch *batch, struct step_result *result);
+/* next: the forest that the next step begins with, if it is known: it is on its way to the device while this step is computed. Collective over the world. A loss or gradient that is not
+ * finite is FAILED on all ranks before any update. */
+int train_step(struct trainer *trainer, const struct step_batch *batch, const struct forest *next, struct step_result *result);
 
 #endif

@@ -13,6 +13,8 @@ static struct heads_options heads_options(const struct trainer_capacity *c)
     return (struct heads_options){.max_predictions = c->predictions, .max_rewards = c->rewards, .max_comparisons = c->comparisons, .with_backward = true};
 }
 
+static struct forest_room forest_room(const struct trainer_capacity *c) { return (struct forest_room){c->rows, c->predictions, c->rewards, c->comparisons}; }
+
 void trainer_count(const struct config *config, const struct model_config *model, const struct param_table *table, int data_size, int tensor_size,
                    const struct trainer_capacity *capacity, struct trainer_bytes *out)
 {
@@ -20,10 +22,11 @@ void trainer_count(const struct config *config, const struct model_config *model
     enum dtype dtype = (enum dtype)config->device.dtype;
     struct backbone_options backbone = backbone_options(config, capacity);
     struct heads_options heads = heads_options(capacity);
+    struct forest_room room = forest_room(capacity);
     store_count(table, dtype, data_size, &store);
     *out = (struct trainer_bytes){
         .weights = store.weights, .gradients = store.gradients, .optimizer = store.optimizer,
-        .activations = backbone_bytes(model, &backbone, dtype, tensor_size),
+        .activations = backbone_bytes(model, &backbone, dtype, tensor_size) + forest_places_bytes(&room),
         .heads = heads_bytes(model, &heads, dtype, tensor_size),
     };
 }
@@ -44,6 +47,7 @@ static int open_all(struct trainer *t, const struct trainer_capacity *capacity, 
     const struct config *config = t->config;
     struct backbone_options backbone = backbone_options(config, capacity);
     struct heads_options heads = heads_options(capacity);
+    struct forest_room room = forest_room(capacity);
     TRY(model_config_read(config->backbone.path, &t->model));
     TRY(check_model(config, &t->model));
     TRY(lambda_schedule_make(config, steps_per_epoch, &t->lambda));
@@ -51,6 +55,7 @@ static int open_all(struct trainer *t, const struct trainer_capacity *capacity, 
     t->reward_lr = lr_schedule_reward(config, steps_per_epoch, config->objective.epochs * steps_per_epoch);
     TRY(params_build(&t->model, t->mesh->tensor->size, t->mesh->tensor->rank, &t->table));
     TRY(store_create(t->table, t->device, t->mesh, (enum dtype)config->device.dtype, true, &t->store));
+    TRY(forest_places_create(t->device, &room, &t->places));
     TRY(backbone_create(&t->model, t->store, &backbone, &t->backbone));
     TRY(heads_create(&t->model, t->store, &heads, &t->heads));
     return optimizer_create(config, t->store, &t->optimizer);
@@ -80,6 +85,7 @@ void trainer_destroy(struct trainer **out)
     optimizer_destroy(&t->optimizer);
     heads_destroy(&t->heads);
     backbone_destroy(&t->backbone);
+    forest_places_destroy(&t->places);
     store_destroy(&t->store);
     params_free(&t->table);
     free(t);

@@ -61,7 +61,7 @@ static struct outcome train(const struct config *config, struct device *device)
     take_gradients(&run, &o);
     for (int i = 0; i < UPDATES; i++) {
         make_batch(&run, i, &batch);
-        assert_int_equal(train_step(run.trainer, &batch, &result), OK);
+        assert_int_equal(train_step(run.trainer, &batch, NULL, &result), OK);
         step_batch_free(&batch);
         o.loss[i] = result.loss;
         o.norm[i] = result.grad_norm;

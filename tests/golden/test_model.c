@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/safetensors.h"
 #include "comm/agree.h"
+#include "tests/tools/forward_once.h"
 #include "tests/tools/scratch.h"
 #include "tests/tools/tiny_run.h"
 
@@ -254,7 +255,7 @@ static void logits_of_a_path_equal_those_of_transformers(void **state)
     struct tokens path = tokens_of(json_object_get(cases, "path"), token);
     struct tree tree = {.prompt = {token, path.n - 1}, .n_leaves = {1}, .leaf = {&(struct tree_leaf){.text = {token + path.n - 1, 1}, .weight = 1.0f}}};
     must(forest_build(&tree, 1, &(struct forest_layout){0, true, world->size}, &forest));
-    must(backbone_forward(run.trainer->backbone, &forest, &hidden_TC));
+    must(forward_once(cpu, run.trainer->backbone, &forest, &hidden_TC));
     const struct model_config *m = &run.trainer->model;
     int head = params_find(run.trainer->table, m->tie_embeddings ? "model.embed_tokens.weight" : "lm_head.weight");
     const struct param *p = &run.trainer->table->params[head];

@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "comm/mesh.h"
 #include "dataset/tree.h"
+#include "tests/tools/forward_once.h"
 #include "tests/tools/smollm2.h"
 #include "trainer/ckpt/load.h"
 #include "trainer/model/backbone.h"
@@ -93,7 +94,7 @@ static float *logits_of(const uint32_t *token, int32_t n)
     assert_non_null(logits);
     must(forest_build(&tree, 1, &(struct forest_layout){0, true, 1}, &forest));
     assert_int_equal(forest.n_rows, n);
-    must(backbone_forward(model.backbone, &forest, &hidden_TC));
+    must(forward_once(model.device, model.backbone, &forest, &hidden_TC));
     struct gemm_args args = {.m = n, .n = model.config.vocab, .k = model.config.hidden, .trans_b = true, .a = hidden_TC, .lda = model.config.hidden,
                              .b = store_weight(model.store, params_find(model.table, "model.embed_tokens.weight")), .ldb = model.config.hidden,
                              .c = logits, .ldc = model.config.vocab, .dtype_ab = F32, .dtype_c = F32};

@@ -12,6 +12,7 @@
 
 #include "comm/mesh.h"
 #include "tests/tools/byte_tokenizer.h"
+#include "tests/tools/forward_once.h"
 #include "tests/tools/random_values.h"
 #include "tests/tools/scratch.h"
 #include "tests/tools/tiny_run.h"
@@ -189,7 +190,7 @@ static int32_t forest_forward(struct opened *o, struct backbone *backbone, const
     struct tree_leaf leaf = {.text = {item->token[2], item->n[2]}, .weight = 1.0f, .reward = true};
     struct tree tree = {.prompt = {item->token[0], item->n[0]}, .response = {{item->token[1], item->n[1]}}, .n_leaves = {1}, .leaf = {&leaf}};
     must(forest_build(&tree, 1, &(struct forest_layout){REWARD, true, o->mesh->tensor->size}, &forest));
-    must(backbone_forward(backbone, &forest, hidden_TC));
+    must(forward_once(device, backbone, &forest, hidden_TC));
     int32_t row = forest.reward_row[0];
     forest_free(&forest);
     return row;

@@ -38,13 +38,16 @@ static void open_run(struct tiny_run *run, const struct config *config, struct c
 static double reward_of(struct tiny_run *run, struct tokens prompt, struct tokens response, struct tokens critique)
 {
     struct forest forest;
+    const struct placed_forest *placed;
     const void *hidden_TC;
     const float *reward;
     const struct tree_leaf leaf = {.text = critique, .weight = 1.0f, .reward = true};
     const struct tree tree = {.prompt = prompt, .response = {response}, .n_leaves = {1}, .leaf = {&leaf}};
     assert_int_equal(forest_build(&tree, 1, &run->layout, &forest), OK);
-    assert_int_equal(backbone_forward(run->trainer->backbone, &forest, &hidden_TC), OK);
-    assert_int_equal(heads_run(run->trainer->heads, &forest, hidden_TC, NULL, 0.0), OK);
+    assert_int_equal(forest_enter(run->trainer->places, &forest, &placed), OK);
+    assert_int_equal(backbone_forward(run->trainer->backbone, placed, &hidden_TC), OK);
+    assert_int_equal(heads_run(run->trainer->heads, placed, hidden_TC, NULL, 0.0), OK);
+    assert_int_equal(forest_leave(run->trainer->places, placed), OK);
     assert_int_equal(heads_rewards(run->trainer->heads, &reward), OK);
     double r = (double)reward[0];
     forest_free(&forest);

@@ -304,7 +304,7 @@ static void a_step_is_adamw_of_the_clipped_gradient_with_the_rate_and_count_of_e
     }
     assert_int_equal(all_reduce(world, &squared, 1, COMM_F64, COMM_SUM, NULL), OK);
     assert_true(sqrt(squared) > 2.0 * config.optimizer.clip);
-    assert_int_equal(train_step(run.trainer, &batch, &result), OK);
+    assert_int_equal(train_step(run.trainer, &batch, NULL, &result), OK);
     assert_true(fabs(result.grad_norm - sqrt(squared)) <= 1e-6 * sqrt(squared));
     for (int i = 0; i < store->n_buckets; i++) {
         bool head = i == store->n_buckets - 1;
@@ -352,7 +352,7 @@ static void what_is_not_finite_is_named_on_all_ranks_before_any_update(void **st
         before[i] = copy_of(store->bucket[i].master, store->bucket[i].owned.count);
     ((float *)store_weight(store, params_find(table, "model.layers.0.input_layernorm.weight")))[0] = NAN;       /* a replicated one: on every rank */
     before[1][0] = store->bucket[1].master[0];
-    assert_int_equal(train_step(run.trainer, &batch, &result), FAILED);
+    assert_int_equal(train_step(run.trainer, &batch, NULL, &result), FAILED);
     assert_non_null(strstr(trace_sentence(), "step 4: the loss is not finite; nothing was updated"));
     trace_clear();
     assert_masters_are(store, before);

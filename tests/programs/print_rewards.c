@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "dataset/tree.h"
+#include "tests/tools/forward_once.h"
 #include "tests/tools/random_values.h"
 #include "trainer/ckpt/checkpoint.h"
 #include "trainer/model/backbone.h"
@@ -41,7 +42,7 @@ static void print_path(struct opened *o, const uint32_t *token, int32_t n)
     float *logits = malloc((size_t)n * (size_t)o->model.vocab * sizeof *logits), reward;
     must(logits ? OK : FAIL("out of memory"));
     must(forest_build(&tree, 1, &(struct forest_layout){0, true, 1}, &forest));
-    must(backbone_forward(o->backbone, &forest, &hidden_TC));
+    must(forward_once(o->device, o->backbone, &forest, &hidden_TC));
     struct gemm_args lm = {.m = n, .n = o->model.vocab, .k = o->model.hidden, .trans_b = true, .a = hidden_TC, .lda = o->model.hidden, .b = store_weight(o->store, head),
                            .ldb = o->model.hidden, .c = logits, .ldc = o->model.vocab, .dtype_ab = F32, .dtype_c = F32};
     struct reward_args score = {.rows = 1, .cols = o->model.hidden, .dtype = F32, .h = (const float *)hidden_TC + (n - 1) * o->model.hidden,

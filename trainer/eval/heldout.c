@@ -53,10 +53,13 @@ static int run_pass(struct trainer *t, const struct heldout *h, int64_t pass, st
     for (int m = 0; m < batch.n_micro_batches; m++) {
         const void *hidden_TC;
         const float *reward;
+        const struct placed_forest *placed;
         if (batch.forest[m].n_rows == 0)
             continue;
-        TRY_DONE(backbone_forward(t->backbone, &batch.forest[m], &hidden_TC));
-        TRY_DONE(heads_run(t->heads, &batch.forest[m], hidden_TC, NULL, 0.0));
+        TRY_DONE(forest_enter(t->places, &batch.forest[m], &placed));
+        TRY_DONE(backbone_forward(t->backbone, placed, &hidden_TC));
+        TRY_DONE(heads_run(t->heads, placed, hidden_TC, NULL, 0.0));
+        TRY_DONE(forest_leave(t->places, placed));
         TRY_DONE(heads_rewards(t->heads, &reward));
         add_rewards(plan, rank, m, reward, tally);
     }

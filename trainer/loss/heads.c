@@ -19,16 +19,12 @@ struct heads {
     /* device */
     void *h_RC, *dh_RC, *dlogits_RV;
     float *logits_RV, *max_R, *sum_RP;          /* sum_RP: sums of the chunk's rows, then its target logits: one all_reduce */
-    int32_t *row, *first, *chosen, *rejected;   /* row: prediction rows or reward rows */
-    uint32_t *target;
-    float *weight, *comparison_weight, *r, *dr;
+    float *r, *dr;
     double *sums;
     void *block;
     size_t n_bytes;
     /* host */
-    int32_t *host_row, *host_first, *host_chosen, *host_rejected;
-    uint32_t *host_target;
-    float *host_weight, *host_reward;
+    float *host_reward;
     double host_sums[4];
 };
 
@@ -38,7 +34,7 @@ static int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
 static size_t slice_all(struct heads *h, int64_t vocab_max, char *base)
 {
     struct slicer s = {base, 0};
-    int64_t P = h->options.max_predictions, N = h->options.max_rewards, K = h->options.max_comparisons;
+    int64_t P = h->options.max_predictions, N = h->options.max_rewards;
     int64_t R = h->chunk_rows, wide = max64(R, N);
     size_t e = dtype_bytes(h->dtype);
     h->h_RC = slice(&s, wide * h->hidden, e);
@@ -47,13 +43,6 @@ static size_t slice_all(struct heads *h, int64_t vocab_max, char *base)
     h->dlogits_RV = h->dtype == F32 ? h->logits_RV : slice(&s, R * vocab_max, e);
     h->max_R = slice(&s, R, 4);
     h->sum_RP = slice(&s, R + P, 4);
-    h->row = slice(&s, max64(P, N), 4);
-    h->first = slice(&s, P + 1, 4);
-    h->target = slice(&s, P, 4);
-    h->weight = slice(&s, P, 4);
-    h->chosen = slice(&s, K, 4);
-    h->rejected = slice(&s, K, 4);
-    h->comparison_weight = slice(&s, K, 4);
     h->r = slice(&s, N, 4);
     h->dr = slice(&s, N, 4);
     h->sums = slice(&s, 4, sizeof *h->sums);
@@ -79,21 +68,6 @@ size_t heads_bytes(const struct model_config *model, const struct heads_options 
     return slice_all(&h, vocab_max, NULL);
 }
 
-static int host_alloc(struct heads *h)
-{
-    size_t P = (size_t)h->options.max_predictions + 1, N = (size_t)h->options.max_rewards + 1, K = (size_t)h->options.max_comparisons + 1;
-    h->host_row = calloc(P, sizeof *h->host_row);
-    h->host_first = calloc(P, sizeof *h->host_first);
-    h->host_target = calloc(P, sizeof *h->host_target);
-    h->host_weight = calloc(P > K ? P : K, sizeof *h->host_weight);
-    h->host_chosen = calloc(K, sizeof *h->host_chosen);
-    h->host_rejected = calloc(K, sizeof *h->host_rejected);
-    h->host_reward = calloc(N, sizeof *h->host_reward);
-    CHECK(h->host_row && h->host_first && h->host_target && h->host_weight && h->host_chosen && h->host_rejected && h->host_reward,
-          "out of memory for the loss of %lld predictions", (long long)h->options.max_predictions);
-    return OK;
-}
-
 int heads_create(const struct model_config *model, struct store *store, const struct heads_options *options, struct heads **out)
 {
     int status = OK;
@@ -107,7 +81,8 @@ int heads_create(const struct model_config *model, struct store *store, const st
     h->score = params_find(store->table, "score.weight");
     h->vocab_first = store->table->params[h->lm_head].box_offset[0];
     h->vocab_local = store->table->params[h->lm_head].local_shape[0];
-    TRY_DONE(host_alloc(h));
+    h->host_reward = calloc((size_t)h->options.max_rewards + 1, sizeof *h->host_reward);
+    CHECK_DONE(h->host_reward, "out of memory for %lld rewards", (long long)h->options.max_rewards);
     h->n_bytes = slice_all(h, vocab_max, NULL);
     TRY_DONE(device_alloc(h->device, h->n_bytes, &h->block));
     slice_all(h, vocab_max, h->block);
@@ -125,23 +100,12 @@ void heads_destroy(struct heads **out)
         return;
     if (h->block)
         device_free(h->device, &h->block, h->n_bytes);
-    free(h->host_row);
-    free(h->host_first);
-    free(h->host_target);
-    free(h->host_weight);
-    free(h->host_chosen);
-    free(h->host_rejected);
     free(h->host_reward);
     free(h);
     *out = NULL;
 }
 
 static struct stream *stream_of(const struct heads *h) { return &h->device->stream; }
-
-static int upload(const struct heads *h, void *to, const void *from, int64_t n_elems, size_t elem_bytes)
-{
-    return h->device->ops->copy(stream_of(h), to, from, (size_t)n_elems * elem_bytes, HOST_TO_DEVICE);
-}
 
 static int gather(const struct heads *h, const int32_t *row, int64_t n, const void *hidden_TC)
 {
@@ -156,23 +120,6 @@ static int scatter_add(const struct heads *h, const int32_t *row, int64_t n, voi
 }
 
 /* ---- critique loss ------------------------------------------------------------------------------------------------------------------------- */
-
-/* Predictions grouped by row: host_row[i], with predictions [host_first[i], host_first[i+1]). Returns the number of rows. */
-static int64_t group_by_row(struct heads *h, const struct forest *forest)
-{
-    int64_t n = 0;
-    for (int32_t i = 0; i < forest->n_predictions; i++) {
-        const struct forest_prediction *p = &forest->prediction[i];
-        if (n == 0 || h->host_row[n - 1] != p->row) {
-            h->host_row[n] = p->row;
-            h->host_first[n++] = i;
-        }
-        h->host_target[i] = p->target;
-        h->host_weight[i] = p->weight;
-    }
-    h->host_first[n] = forest->n_predictions;
-    return n;
-}
 
 static int chunk_logits(const struct heads *h, int64_t rows)
 {
@@ -193,14 +140,14 @@ static int chunk_backward(const struct heads *h, int64_t rows)
     return h->device->kernels->gemm(stream_of(h), &dw);
 }
 
-static int run_chunk(struct heads *h, int64_t first, int64_t rows, const void *hidden_TC, void *dhidden_TC, float scale)
+static int run_chunk(struct heads *h, const struct placed_forest *f, int64_t first, int64_t rows, const void *hidden_TC, void *dhidden_TC, float scale)
 {
     const struct kernels *k = h->device->kernels;
-    int64_t n_predictions = h->host_first[first + rows] - h->host_first[first];
+    int64_t n_predictions = f->host_first[first + rows] - f->host_first[first];
     struct cross_entropy_args args = {.rows = rows, .cols = h->vocab_local, .vocab_first = h->vocab_first, .logits = h->logits_RV,
-                                      .prediction_first = h->first + first, .target = h->target, .weight = h->weight, .max = h->max_R, .sum = h->sum_RP,
+                                      .prediction_first = f->first + first, .target = f->target, .weight = f->weight, .max = h->max_R, .sum = h->sum_RP,
                                       .target_logit = h->sum_RP + rows, .loss = &h->sums[0], .dlogits = h->dlogits_RV, .dtype = h->dtype, .scale = scale};
-    TRY(gather(h, h->row + first, rows, hidden_TC));
+    TRY(gather(h, f->predicting + first, rows, hidden_TC));
     TRY(chunk_logits(h, rows));
     TRY(k->cross_entropy_max(stream_of(h), &args));
     TRY(all_reduce(h->tensor, h->max_R, rows, COMM_F32, COMM_MAX, stream_of(h)));
@@ -211,66 +158,53 @@ static int run_chunk(struct heads *h, int64_t first, int64_t rows, const void *h
         return OK;
     TRY(k->cross_entropy_backward(stream_of(h), &args));
     TRY(chunk_backward(h, rows));
-    return scatter_add(h, h->row + first, rows, dhidden_TC);
+    return scatter_add(h, f->predicting + first, rows, dhidden_TC);
 }
 
-static int run_critique(struct heads *h, const struct forest *forest, const void *hidden_TC, void *dhidden_TC, float scale)
+static int run_critique(struct heads *h, const struct placed_forest *f, const void *hidden_TC, void *dhidden_TC, float scale)
 {
-    int64_t n_rows = group_by_row(h, forest);
-    TRY(upload(h, h->row, h->host_row, n_rows, 4));
-    TRY(upload(h, h->first, h->host_first, n_rows + 1, 4));
-    TRY(upload(h, h->target, h->host_target, forest->n_predictions, 4));
-    TRY(upload(h, h->weight, h->host_weight, forest->n_predictions, 4));
-    for (int64_t first = 0; first < n_rows; first += h->chunk_rows)
-        TRY(run_chunk(h, first, min64(h->chunk_rows, n_rows - first), hidden_TC, dhidden_TC, scale));
+    for (int64_t first = 0; first < f->n_predicting; first += h->chunk_rows)
+        TRY(run_chunk(h, f, first, min64(h->chunk_rows, f->n_predicting - first), hidden_TC, dhidden_TC, scale));
     return OK;
 }
 
 /* ---- reward loss --------------------------------------------------------------------------------------------------------------------------- */
 
-static int compare(struct heads *h, const struct forest *forest, float scale)
+static int compare(struct heads *h, const struct placed_forest *f, float scale)
 {
-    for (int32_t i = 0; i < forest->n_comparisons; i++) {
-        h->host_chosen[i] = forest->comparison[i].chosen;
-        h->host_rejected[i] = forest->comparison[i].rejected;
-        h->host_weight[i] = forest->comparison[i].weight;
-    }
-    TRY(upload(h, h->chosen, h->host_chosen, forest->n_comparisons, 4));
-    TRY(upload(h, h->rejected, h->host_rejected, forest->n_comparisons, 4));
-    TRY(upload(h, h->comparison_weight, h->host_weight, forest->n_comparisons, 4));
-    TRY(h->device->ops->zero(stream_of(h), h->dr, (size_t)forest->n_rewards * 4));
-    struct bradley_terry_args args = {.n_comparisons = forest->n_comparisons, .chosen = h->chosen, .rejected = h->rejected, .weight = h->comparison_weight,
+    TRY(h->device->ops->zero(stream_of(h), h->dr, (size_t)f->forest->n_rewards * 4));
+    struct bradley_terry_args args = {.n_comparisons = f->forest->n_comparisons, .chosen = f->chosen, .rejected = f->rejected, .weight = f->comparison_weight,
                                       .r = h->r, .dr = h->dr, .scale = scale, .loss = &h->sums[1], .correct = &h->sums[2], .margin = &h->sums[3]};
     return h->device->kernels->bradley_terry(stream_of(h), &args);
 }
 
 /* Every tensor rank computes the rewards alike; the first alone contributes their gradient, so that sums over the ranks take it once. */
-static int run_reward(struct heads *h, const struct forest *forest, const void *hidden_TC, void *dhidden_TC, float scale)
+static int run_reward(struct heads *h, const struct placed_forest *f, const void *hidden_TC, void *dhidden_TC, float scale)
 {
-    TRY(upload(h, h->row, forest->reward_row, forest->n_rewards, 4));
-    TRY(gather(h, h->row, forest->n_rewards, hidden_TC));
-    struct reward_args args = {.rows = forest->n_rewards, .cols = h->hidden, .dtype = h->dtype, .h = h->h_RC, .w = store_weight(h->store, h->score), .r = h->r};
+    TRY(gather(h, f->reward_row, f->forest->n_rewards, hidden_TC));
+    struct reward_args args = {.rows = f->forest->n_rewards, .cols = h->hidden, .dtype = h->dtype, .h = h->h_RC, .w = store_weight(h->store, h->score), .r = h->r};
     TRY(h->device->kernels->reward_forward(stream_of(h), &args));
-    TRY(compare(h, forest, scale));
+    TRY(compare(h, f, scale));
     if (!dhidden_TC || h->tensor->rank != 0)
         return OK;
     args.dr = h->dr;
     args.dh = h->dh_RC;
     args.dw = store_grad(h->store, h->score);
     TRY(h->device->kernels->reward_backward(stream_of(h), &args));
-    return scatter_add(h, h->row, forest->n_rewards, dhidden_TC);
+    return scatter_add(h, f->reward_row, f->forest->n_rewards, dhidden_TC);
 }
 
-int heads_run(struct heads *h, const struct forest *forest, const void *hidden_TC, void *dhidden_TC, double lambda)
+int heads_run(struct heads *h, const struct placed_forest *placed, const void *hidden_TC, void *dhidden_TC, double lambda)
 {
+    const struct forest *forest = placed->forest;
     ASSERT(forest->n_predictions <= h->options.max_predictions && forest->n_rewards <= h->options.max_rewards &&
            forest->n_comparisons <= h->options.max_comparisons);
     TRY(store_await_weights(h->store, h->store->table->params[h->lm_head].bucket));
     TRY(store_await_weights(h->store, h->store->table->params[h->score].bucket));
     if (forest->n_predictions > 0)
-        TRY(run_critique(h, forest, hidden_TC, dhidden_TC, (float)lambda));
+        TRY(run_critique(h, placed, hidden_TC, dhidden_TC, (float)lambda));
     if (forest->n_rewards > 0)
-        TRY(run_reward(h, forest, hidden_TC, dhidden_TC, (float)(1.0 - lambda)));
+        TRY(run_reward(h, placed, hidden_TC, dhidden_TC, (float)(1.0 - lambda)));
     return OK;
 }
 

@@ -6,8 +6,8 @@
 #ifndef TRAINER_LOSS_HEADS_H
 #define TRAINER_LOSS_HEADS_H
 
-#include "dataset/forest.h"
 #include "trainer/model/model_config.h"
+#include "trainer/model/placed_forest.h"
 #include "trainer/model/store.h"
 
 struct heads;
@@ -27,7 +27,7 @@ void heads_destroy(struct heads **heads);
 int heads_reset(struct heads *heads);
 /* Adds the forest's losses to the sums. With dhidden_TC (zeroed, may be NULL: no gradient) adds to it this tensor rank's part of the gradient of
  * lambda * critique + (1 - lambda) * reward, and to the store's gradients of the LM head and the reward head. Collective over tensor. */
-int heads_run(struct heads *heads, const struct forest *forest, const void *hidden_TC, void *dhidden_TC, double lambda);
+int heads_run(struct heads *heads, const struct placed_forest *placed, const void *hidden_TC, void *dhidden_TC, double lambda);
 /* The rewards of the last forest run, [n_rewards] in host memory, valid until the next run. */
 int heads_rewards(struct heads *heads, const float **reward);
 /* Queues the sums on their way to the host; heads_sums gives them when the device's stream has been waited for. */

@@ -40,9 +40,10 @@ struct backbone {
     /* working memory */
     void *norm_TC, *part_TC, *dh_SC, *ffn_TF, *dq_TQ, *do_TQ, *dk_TK, *dv_TK;
     float *delta_HT, *cos_PD, *sin_PD;
-    uint32_t *token_T;
-    int32_t *position_T, *slot_T;       /* slot_T: with a cache only */
-    struct attention_plan plan;
+    uint32_t *own_token_T;              /* with a cache only: a forest brings its own */
+    int32_t *own_position_T, *slot_T;
+    const uint32_t *token_T;            /* of this pass, on the device */
+    const int32_t *position_T;
     struct backbone_rows at_hand;       /* the rows of this pass, */
     const struct attention_key_run *key_run;    /* seen from their keys (backward), */
     const struct kv_memory *cache;      /* and the keys they see; NULL: those of the pass itself */
@@ -85,9 +86,9 @@ static void slice_work(struct backbone *b, struct slicer *s)
     b->ffn_TF = slice(s, T * b->ffn, e);
     b->cos_PD = slice(s, b->options.max_positions * half, 4);
     b->sin_PD = slice(s, b->options.max_positions * half, 4);
-    b->token_T = slice(s, T, 4);
-    b->position_T = slice(s, T, 4);
     if (!b->options.with_backward) {
+        b->own_token_T = slice(s, T, 4);
+        b->own_position_T = slice(s, T, 4);
         b->slot_T = slice(s, T, 4);
         return;
     }
@@ -218,7 +219,6 @@ void backbone_destroy(struct backbone **out)
         return;
     if (b->block)
         device_free(b->device, &b->block, b->n_bytes);
-    attention_plan_free(&b->plan);
     free(b->layer);
     free(b->memory);
     free(b->h_in_SC);
@@ -493,11 +493,6 @@ static int layer_rest_forward(struct backbone *b, int layer, struct layer_memory
 static int embed_forward(struct backbone *b)
 {
     const struct param *p = &b->store->table->params[b->embed];
-    size_t n_bytes = (size_t)b->rows * 4;
-    TRY(b->device->ops->copy(stream_of(b), b->token_T, b->at_hand.token, n_bytes, HOST_TO_DEVICE));
-    TRY(b->device->ops->copy(stream_of(b), b->position_T, b->at_hand.position, n_bytes, HOST_TO_DEVICE));
-    if (b->cache)
-        TRY(b->device->ops->copy(stream_of(b), b->slot_T, b->at_hand.slot, n_bytes, HOST_TO_DEVICE));
     struct embedding_args args = {.rows = b->rows, .cols = b->hidden, .dtype = b->dtype, .token = b->token_T, .vocab_first = p->box_offset[0],
                                   .vocab_count = p->local_shape[0], .table = store_weight(b->store, b->embed), .y = b->part_TC};
     TRY(kernels_of(b)->embedding_forward(stream_of(b), &args));
@@ -529,16 +524,30 @@ static int forward(struct backbone *b)
     return OK;
 }
 
-int backbone_forward(struct backbone *b, const struct forest *forest, const void **hidden_TC)
+int backbone_forward(struct backbone *b, const struct placed_forest *placed, const void **hidden_TC)
 {
+    const struct forest *forest = placed->forest;
+    const struct attention_plan *plan = &placed->plan;
     *hidden_TC = b->norm_TC;
     if (forest->n_rows == 0)
         return OK;
-    TRY(attention_plan_make(&b->plan, forest));
-    b->at_hand = (struct backbone_rows){.n_rows = forest->n_rows, .token = forest->token, .position = forest->position, .run = b->plan.run, .n_runs = b->plan.n_runs, .range = b->plan.range};
-    b->key_run = b->plan.key_run;
+    b->at_hand = (struct backbone_rows){.n_rows = forest->n_rows, .token = forest->token, .position = forest->position, .run = plan->run, .n_runs = plan->n_runs, .range = plan->range};
+    b->token_T = placed->token_T;
+    b->position_T = placed->position_T;
+    b->key_run = plan->key_run;
     b->cache = NULL;
     return forward(b);
+}
+
+static int upload_rows(struct backbone *b, const struct backbone_rows *rows)
+{
+    const struct device_ops *ops = b->device->ops;
+    size_t n_bytes = (size_t)rows->n_rows * 4;
+    b->token_T = b->own_token_T;
+    b->position_T = b->own_position_T;
+    TRY(ops->copy(stream_of(b), b->own_token_T, rows->token, n_bytes, HOST_TO_DEVICE));
+    TRY(ops->copy(stream_of(b), b->own_position_T, rows->position, n_bytes, HOST_TO_DEVICE));
+    return ops->copy(stream_of(b), b->slot_T, rows->slot, n_bytes, HOST_TO_DEVICE);
 }
 
 int backbone_forward_cached(struct backbone *b, const struct backbone_rows *rows, const struct kv_memory *cache, const void **hidden_TC)
@@ -547,7 +556,10 @@ int backbone_forward_cached(struct backbone *b, const struct backbone_rows *rows
     *hidden_TC = b->norm_TC;
     b->at_hand = *rows;
     b->cache = cache;
-    return rows->n_rows > 0 ? forward(b) : OK;
+    if (rows->n_rows == 0)
+        return OK;
+    TRY(upload_rows(b, rows));
+    return forward(b);
 }
 
 int backbone_hidden_grad(struct backbone *b, void **dhidden_TC)
@@ -582,11 +594,11 @@ static int tell_all(const struct backbone *b, const struct bucket_listener *list
     return OK;
 }
 
-int backbone_backward(struct backbone *b, const struct forest *forest, const struct bucket_listener *listener)
+int backbone_backward(struct backbone *b, const struct placed_forest *placed, const struct bucket_listener *listener)
 {
-    if (forest->n_rows == 0)
+    if (placed->forest->n_rows == 0)
         return tell_all(b, listener);
-    ASSERT(b->options.with_backward && forest->n_rows == b->rows);
+    ASSERT(b->options.with_backward && placed->forest->n_rows == b->rows);
     int n = b->model->layers;
     TRY(tell(listener, BUCKET_REWARD(n)));
     TRY(scatter_sequence(b, b->part_TC));

@@ -9,9 +9,8 @@
 #ifndef TRAINER_MODEL_BACKBONE_H
 #define TRAINER_MODEL_BACKBONE_H
 
-#include "dataset/forest.h"
-#include "trainer/model/attention_plan.h"
 #include "trainer/model/model_config.h"
+#include "trainer/model/placed_forest.h"
 #include "trainer/model/store.h"
 
 struct backbone;
@@ -32,7 +31,7 @@ void backbone_destroy(struct backbone **backbone);
 
 /* Hidden states after the final norm, of all rows: *hidden_TC in the run's dtype, owned by the backbone, valid until the backward or the next forward.
  * Collective over tensor. An empty forest does nothing. */
-int backbone_forward(struct backbone *backbone, const struct forest *forest, const void **hidden_TC);
+int backbone_forward(struct backbone *backbone, const struct placed_forest *placed, const void **hidden_TC);
 
 /* Rows that see keys of a cache, for generation. Their own keys and values are first put at slot[row] of each layer's cache, so rows of one pass see each other where a
  * range covers their slots. */
@@ -56,6 +55,6 @@ struct bucket_listener { int (*whole)(void *state, int bucket); void *state; };
 
 /* Adds to the store's gradients. After backbone_forward of the same forest, with the gradient filled. listener may be NULL; an empty forest's buckets are told all the same. Collective over
  * tensor. */
-int backbone_backward(struct backbone *backbone, const struct forest *forest, const struct bucket_listener *listener);
+int backbone_backward(struct backbone *backbone, const struct placed_forest *placed, const struct bucket_listener *listener);
 
 #endif
