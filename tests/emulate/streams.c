@@ -32,7 +32,7 @@ struct operation {
 
 struct CUstream_st { struct operation *first, *last; struct CUstream_st *next; };
 
-static struct { struct CUstream_st *stream; struct CUevent_st *event; int64_t n_waits; int n_shared; /* operations that other ranks take part in */ } queue;
+static struct { struct CUstream_st *stream; struct CUevent_st *event; int64_t n_waits; int n_shared; /* operations that other ranks take part in */ int64_t n_nudges; bool alone; } queue;
 
 int64_t emulate_n_waits(void) { return queue.n_waits; }
 
@@ -133,11 +133,13 @@ static void run(struct CUstream_st *stream, const struct CUevent_st *event, uint
     runtime_protect(PROT_NONE);
 }
 
-/* One step towards the end of what the host asks about: somebody who asks again and again must see it. */
+/* One step towards the end of what the host asks about: somebody who asks again and again must see it. For a while at a time it is done alone, or with other streams in between. */
 static void nudge(struct CUstream_st *stream)
 {
+    enum { WHILE = 100 };
+    queue.alone = queue.n_nudges++ % WHILE == 0 ? emulate_random(2) == 0 : queue.alone;
     runtime_protect(PROT_READ | PROT_WRITE);
-    if (!step(draw_stream(stream)))
+    if (!step(queue.alone ? stream : draw_stream(stream)))
         step_all();
     runtime_protect(PROT_NONE);
 }

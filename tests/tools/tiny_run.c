@@ -69,7 +69,11 @@ static void make_meta(const char *folder, struct shard_meta *out)
     free(config);
 }
 
-void tiny_dsub_write(const char *folder, int n_pairs, unsigned seed)
+/* Of prompt, response and critique, and how many critiques a side has. */
+struct lengths { int32_t least[3], most[3], critiques[2]; };
+static const struct lengths uneven = {{3, 4, 1}, {12, 12, 12}, {1, 3}}, even = {{8, 8, 6}, {8, 8, 6}, {2, 2}};
+
+static void write_pairs(const char *folder, int n_pairs, unsigned seed, const struct lengths *n)
 {
     char path[2048];
     uint64_t state = seed;
@@ -82,19 +86,22 @@ void tiny_dsub_write(const char *folder, int n_pairs, unsigned seed)
     for (int i = 0; i < n_pairs; i++) {
         char id[32];
         struct shard_critique list[2][3];
-        struct shard_record r = {.id = id, .subset = "tiny", .source = (uint64_t)i * 2, .prompt = random_tokens(&state, prompt, 3, 12)};
+        struct shard_record r = {.id = id, .subset = "tiny", .source = (uint64_t)i * 2, .prompt = random_tokens(&state, prompt, n->least[0], n->most[0])};
         snprintf(id, sizeof id, "pair-%d", i);
         for (int side = 0; side < 2; side++) {
-            r.response[side] = random_tokens(&state, response[side], 4, 12);
-            r.n_critiques[side] = 1 + (int32_t)(next_random(&state) % 3);
+            r.response[side] = random_tokens(&state, response[side], n->least[1], n->most[1]);
+            r.n_critiques[side] = n->critiques[0] + (int32_t)(next_random(&state) % (uint32_t)(n->critiques[1] - n->critiques[0] + 1));
             for (int k = 0; k < r.n_critiques[side]; k++)
-                list[side][k] = (struct shard_critique){random_tokens(&state, critique[side][k], 1, 12), 5.0f, 5.0f};
+                list[side][k] = (struct shard_critique){random_tokens(&state, critique[side][k], n->least[2], n->most[2]), 5.0f, 5.0f};
             r.critique[side] = list[side];
         }
         must(dsub_writer_put(writer, &r));
     }
     must(dsub_writer_finish(&writer));
 }
+
+void tiny_dsub_write(const char *folder, int n_pairs, unsigned seed) { write_pairs(folder, n_pairs, seed, &uneven); }
+void tiny_dsub_write_even(const char *folder, int n_pairs, unsigned seed) { write_pairs(folder, n_pairs, seed, &even); }
 
 void tiny_config(struct config *config, const char *folder, int64_t micro_batch_tokens)
 {

@@ -10,6 +10,8 @@ void tiny_model_write(const char *folder, const char *model_type, int kv_heads, 
 
 /* After the model: FOLDER/dsub, n_pairs pairs of random tokens, 1 to 3 critiques a side. */
 void tiny_dsub_write(const char *folder, int n_pairs, unsigned seed);
+/* The same with pairs of equal shape, so that all forests of as many pairs have one. */
+void tiny_dsub_write_even(const char *folder, int n_pairs, unsigned seed);
 
 struct tiny_run {
     struct config config;

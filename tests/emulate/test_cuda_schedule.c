@@ -1,0 +1,218 @@
+// ranks: 2
+/* How a step is scheduled on a GPU: the host waits once, and every event that orders two streams is needed, for without it some order of the streams' work gives other numbers. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "emulate.h"
+#include "kernels/cuda_module.h"
+#include "tests/tools/scratch.h"
+#include "tests/tools/tiny_run.h"
+
+enum { N_PAIRS = 6, STEPS = 2, SEEDS = 12, MAX_MASTERS = 1 << 16 };
+
+static struct comm *world;
+static struct device *cuda;
+static struct scratch scratch;
+static struct config config;
+
+/* ---- the device, with a fault ---------------------------------------------------------------------------------------------------------------- */
+
+static const struct device_ops *real;
+static const struct store *store;        /* NULL: the run is not open yet */
+static const void *last_opened;           /* of the streams: that on which forests are sent */
+
+/* What waits for what. */
+enum order { COMPUTED, REDUCED, GATHERED, COPIED, COLLECTIVE_DONE, BEFORE_COLLECTIVE, LEFT, N_ORDERS, NONE = -1 };
+static const char *const words[] = {"the backward and the reduction", "the reduction and the norms", "new weights and the forward", "a forest and the forward", "a collective and what follows it",
+                                    "what precedes a collective and the collective", "the last reader of a place and the next forest in it"};
+static struct { enum order dropped; int n_waits[N_ORDERS]; bool waits_twice; } fault;
+
+static bool is_gathered(const struct event *event)
+{
+    for (int i = 0; i < store->n_buckets; i++)
+        if (event == &store->bucket[i].gathered)
+            return true;
+    return false;
+}
+
+static enum order order_of(const struct event *event, const struct stream *stream)
+{
+    if (event == &store->computed)
+        return COMPUTED;
+    if (event == &store->reduced)
+        return REDUCED;
+    if (is_gathered(event))
+        return GATHERED;
+    if (stream == &store->beside)
+        return COLLECTIVE_DONE;
+    if (stream == &cuda->stream)
+        return COPIED;
+    return stream->handle == last_opened ? LEFT : BEFORE_COLLECTIVE;
+}
+
+static int open_and_note(struct device *device, struct stream *out)
+{
+    int status = real->stream_open(device, out);
+    last_opened = out->handle;
+    return status;
+}
+
+static int wait_or_drop(struct event *event, struct stream *stream)
+{
+    if (!store)
+        return real->event_wait(event, stream);
+    enum order order = order_of(event, stream);
+    fault.n_waits[order]++;
+    return order == fault.dropped ? OK : real->event_wait(event, stream);
+}
+
+static int zero_and_wait(struct stream *stream, void *memory, size_t n_bytes)
+{
+    TRY(real->zero(stream, memory, n_bytes));
+    return fault.waits_twice ? real->synchronize(stream) : OK;
+}
+
+/* ---- a run ----------------------------------------------------------------------------------------------------------------------------------- */
+
+struct outcome { int status; int64_t n_waits, n; double loss[STEPS]; float master[MAX_MASTERS]; };
+static struct outcome want, got;
+
+static void take_masters(struct outcome *o)
+{
+    for (int i = 0; i < store->n_buckets; i++) {
+        const struct bucket_memory *b = &store->bucket[i];
+        assert_true(o->n + b->owned.count <= MAX_MASTERS);
+        assert_int_equal(cuda->ops->copy(&cuda->stream, o->master + o->n, b->master, (size_t)b->owned.count * sizeof *o->master, DEVICE_TO_HOST), OK);
+        o->n += b->owned.count;
+    }
+    assert_int_equal(cuda->ops->synchronize(&cuda->stream), OK);
+}
+
+/* The next step's first forest is sent while this one is computed, as train does. */
+static int steps(struct tiny_run *run, struct outcome *o)
+{
+    static struct step_batch batch[STEPS];
+    int status = OK;
+    for (int i = 0; i < STEPS; i++) {
+        const struct step_plan *plan;
+        assert_int_equal(plan_step(run->plan, i, &plan), OK);
+        assert_int_equal(step_batch_make(&run->view, plan, &run->options, &run->layout, run->mesh->data->rank, &batch[i]), OK);
+    }
+    assert_true(batch[0].n_micro_batches >= 3);
+    for (int i = 0; i < STEPS && status == OK; i++) {
+        struct step_result result = {0};
+        int64_t before = emulate_n_waits();
+        status = train_step(run->trainer, &batch[i], i + 1 < STEPS ? batch[i + 1].forest : NULL, &result);
+        o->n_waits = emulate_n_waits() - before;
+        o->loss[i] = result.loss;
+    }
+    for (int i = 0; i < STEPS; i++)
+        step_batch_free(&batch[i]);
+    return status;
+}
+
+static void train(uint64_t seed, enum order dropped, bool waits_twice, struct outcome *o)
+{
+    static struct device_ops ops;
+    struct tiny_run run;
+    memset(o, 0, sizeof *o);
+    memset(&fault, 0, sizeof fault);
+    emulate_seed(seed + 100 * (uint64_t)world->rank);
+    real = cuda->ops;
+    ops = *real;
+    ops.stream_open = open_and_note, ops.event_wait = wait_or_drop, ops.zero = zero_and_wait;
+    cuda->ops = &ops;
+    fault.dropped = NONE;
+    tiny_run_open(&run, &config, world, cuda);
+    store = run.trainer->store;
+    fault.dropped = dropped, fault.waits_twice = waits_twice;
+    o->status = steps(&run, o);
+    fault.dropped = NONE, fault.waits_twice = false;
+    if (o->status == OK)
+        take_masters(o);
+    trace_clear();
+    store = NULL;
+    tiny_run_close(&run);
+    cuda->ops = real;
+}
+
+static bool differ(const struct outcome *a, const struct outcome *b)
+{
+    int64_t other = a->status != b->status || memcmp(a->loss, b->loss, sizeof a->loss) != 0 || memcmp(a->master, b->master, sizeof a->master) != 0;
+    assert_int_equal(all_reduce(world, &other, 1, COMM_I64, COMM_MAX, NULL), OK);
+    return other;
+}
+
+/* ---- tests ----------------------------------------------------------------------------------------------------------------------------------- */
+
+static void the_host_waits_once_a_step(void **state)
+{
+    (void)state;
+    train(1, NONE, false, &got);
+    assert_int_equal(got.status, OK);
+    assert_int_equal(got.n_waits, 1);
+    train(1, NONE, true, &got);
+    assert_true(got.n_waits > 1);
+}
+
+static void the_order_of_the_streams_work_changes_nothing(void **state)
+{
+    (void)state;
+    train(1, NONE, false, &want);
+    for (uint64_t seed = 2; seed <= 4; seed++) {
+        train(seed, NONE, false, &got);
+        assert_false(differ(&want, &got));
+    }
+}
+
+static void without_any_one_of_its_orders_a_step_gives_other_numbers(void **state)
+{
+    (void)state;
+    train(1, NONE, false, &want);
+    for (enum order dropped = 0; dropped < N_ORDERS; dropped++) {
+        bool caught = false;
+        for (uint64_t seed = 1; seed <= SEEDS && !caught; seed++) {
+            train(seed, dropped, false, &got);
+            caught = differ(&want, &got);
+            assert_true(fault.n_waits[dropped] > 0);
+        }
+        if (!caught)
+            fail_msg("without an order between %s nothing is other", words[dropped]);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_host_waits_once_a_step),
+        cmocka_unit_test(the_order_of_the_streams_work_changes_nothing),
+        cmocka_unit_test(without_any_one_of_its_orders_a_step_gives_other_numbers),
+    };
+    if (comm_mpi_start(&argc, &argv, &world) != OK || cuda_module_create(&(struct device_options){.ordinal = world->rank}, &cuda) != OK)
+        return 1;
+    if (world->rank == 0) {
+        scratch_make(&scratch);
+        tiny_model_write(scratch_path(&scratch, "tiny"), "llama", 2, false);
+        tiny_dsub_write_even(scratch_path(&scratch, "tiny"), N_PAIRS, 7);
+    }
+    if (broadcast(world, &scratch, sizeof scratch, COMM_U8, 0, NULL) != OK)
+        return 1;
+    tiny_config(&config, scratch_path(&scratch, "tiny"), 97);
+    config.mesh.data = 2;
+    config.objective.pairs_per_step = 6;
+    config.objective.mode = MODE_JOINT;
+    int failed = cmocka_run_group_tests_name("cuda_schedule", tests, NULL, NULL);
+    if (failed > 0)
+        comm_mpi_abort(world, 1);
+    if (world->rank == 0)
+        scratch_remove(&scratch);
+    device_destroy(&cuda);
+    comm_mpi_stop(&world);
+    return failed;
+}
