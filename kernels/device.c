@@ -10,6 +10,8 @@ int device_alloc(struct device *device, size_t n_bytes, void **out)
     return OK;
 }
 
+int device_reserve(struct device *device, size_t n_bytes) { return device->ops->reserve(device, n_bytes); }
+
 void device_free(struct device *device, void **memory, size_t n_bytes)
 {
     if (!*memory)

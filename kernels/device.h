@@ -23,6 +23,7 @@ enum device_copy { HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE };
 struct device_ops {
     int (*alloc)(struct device *device, size_t n_bytes, void **out);          /* 64-byte aligned, zeroed; fails with the size in words */
     void (*release)(struct device *device, void *memory, size_t n_bytes);
+    int (*reserve)(struct device *device, size_t n_bytes);                    /* see device_reserve; on the CPU nothing: pages come when they are touched */
     int (*copy)(struct stream *stream, void *to, const void *from, size_t n_bytes, enum device_copy kind);
     int (*zero)(struct stream *stream, void *memory, size_t n_bytes);
     int (*synchronize)(struct stream *stream);
@@ -73,5 +74,10 @@ void device_destroy(struct device **device);
 
 int device_alloc(struct device *device, size_t n_bytes, void **out);
 void device_free(struct device *device, void **memory, size_t n_bytes);
+
+/* A GPU's memory is planned before it is taken: whoever knows the sum of what will be allocated, device_room of each, reserves it in one piece, or fails with what there is. Later
+ * allocations are cut from it while they fit. It is given back with the last of them; a second reservation before that is the device's own to place. */
+int device_reserve(struct device *device, size_t n_bytes);
+static inline size_t device_room(size_t n_bytes) { return (n_bytes + 255) & ~(size_t)255; }
 
 #endif

@@ -46,6 +46,12 @@ void host_release(struct device *device, void *memory, size_t n_bytes)
         free(memory);
 }
 
+int host_reserve(struct device *device, size_t n_bytes)
+{
+    (void)device, (void)n_bytes;
+    return OK;
+}
+
 int host_copy(struct stream *stream, void *to, const void *from, size_t n_bytes, enum device_copy kind)
 {
     (void)stream, (void)kind;

@@ -106,11 +106,9 @@ static int measure_peak(struct run *r)
 static int open_trainer(struct run *r)
 {
     struct trainer_capacity capacity;
-    struct trainer_bytes bytes;
     TRY(capacity_of(r, &capacity));
     TRY(trainer_create(r->config, r->mesh, r->device, &capacity, r->steps_per_epoch, &r->trainer));
-    trainer_count(r->config, &r->trainer->model, r->trainer->table, r->mesh->data->size, r->mesh->tensor->size, &capacity, &bytes);
-    memory_print(&bytes);
+    memory_print(&r->trainer->bytes);
     return OK;
 }
 

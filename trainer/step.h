@@ -8,6 +8,9 @@
 #include "trainer/model/backbone.h"
 #include "trainer/optim/optimizer.h"
 
+/* Bytes per rank by class. */
+struct trainer_bytes { size_t weights, gradients, optimizer, activations, heads; };
+
 /* All that training works on. Owned by trainer.c. */
 struct trainer {
     const struct config *config;
@@ -15,6 +18,7 @@ struct trainer {
     struct device *device;
     struct model_config model;
     struct param_table *table;
+    struct trainer_bytes bytes;     /* the plan that its memory was taken by */
     struct store *store;
     struct forest_places *places;
     struct backbone *backbone;

@@ -25,9 +25,9 @@ void trainer_count(const struct config *config, const struct model_config *model
     struct forest_room room = forest_room(capacity);
     store_count(table, dtype, data_size, &store);
     *out = (struct trainer_bytes){
-        .weights = store.weights, .gradients = store.gradients, .optimizer = store.optimizer,
-        .activations = backbone_bytes(model, &backbone, dtype, tensor_size) + forest_places_bytes(&room),
-        .heads = heads_bytes(model, &heads, dtype, tensor_size),
+        .weights = store.weights, .gradients = store.gradients, .optimizer = store.optimizer + device_room(optimizer_bytes(table)),
+        .activations = device_room(backbone_bytes(model, &backbone, dtype, tensor_size)) + forest_places_bytes(&room),
+        .heads = device_room(heads_bytes(model, &heads, dtype, tensor_size)),
     };
 }
 
@@ -54,6 +54,8 @@ static int open_all(struct trainer *t, const struct trainer_capacity *capacity, 
     t->lr = lr_schedule_backbone(config, config->objective.epochs * steps_per_epoch);
     t->reward_lr = lr_schedule_reward(config, steps_per_epoch, config->objective.epochs * steps_per_epoch);
     TRY(params_build(&t->model, t->mesh->tensor->size, t->mesh->tensor->rank, &t->table));
+    trainer_count(config, &t->model, t->table, t->mesh->data->size, t->mesh->tensor->size, capacity, &t->bytes);
+    TRY(device_reserve(t->device, trainer_bytes_sum(&t->bytes)));
     TRY(store_create(t->table, t->device, t->mesh, (enum dtype)config->device.dtype, true, &t->store));
     TRY(forest_places_create(t->device, &room, &t->places));
     TRY(backbone_create(&t->model, t->store, &backbone, &t->backbone));

@@ -7,8 +7,6 @@
 /* Largest forest that will be seen (stream.h). */
 struct trainer_capacity { int64_t rows, predictions, rewards, comparisons, positions; };
 
-/* Bytes per rank by class. */
-struct trainer_bytes { size_t weights, gradients, optimizer, activations, heads; };
 size_t trainer_bytes_sum(const struct trainer_bytes *bytes);
 void trainer_count(const struct config *config, const struct model_config *model, const struct param_table *table, int data_size, int tensor_size,
                    const struct trainer_capacity *capacity, struct trainer_bytes *out);

@@ -34,6 +34,9 @@ struct cuda_stream {
 
 struct cuda_event { cudaEvent_t handle; struct cuda_event *next; };
 
+/* Reserved memory: `used` bytes of it are given out, in n_live allocations that live. */
+struct cuda_arena { char *at; size_t n_bytes, used; int64_t n_live; };
+
 struct cuda_gemm;
 
 struct cuda {
@@ -41,6 +44,7 @@ struct cuda {
     int ordinal;
     bool batch_invariant;
     struct cuda_gemm *gemm;
+    struct cuda_arena arena;
     struct cuda_stream *streams;        /* all of the device's */
     struct cuda_event *events;
 };

@@ -19,11 +19,13 @@ int cuda_failed(const char *file, int line, cudaError_t error, const char *fmt, 
     return fail_at(file, line, FAILED, "%s: CUDA says '%s' (%d)", what, cudaGetErrorString(error), (int)error), FAILED;
 }
 
-static int cuda_alloc(struct device *device, size_t n_bytes, void **out)
+/* ---- memory ---------------------------------------------------------------------------------------------------------------------------------- */
+
+static int take(struct device *device, size_t n_bytes, void **out)
 {
     void *at = NULL;
-    size_t n = n_bytes ? n_bytes : 1, n_free = 0, n_total = 0;
-    cudaError_t error = cudaMalloc(&at, n);
+    size_t n_free = 0, n_total = 0;
+    cudaError_t error = cudaMalloc(&at, n_bytes);
     if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError();
         CUDA_CHECK(cudaMemGetInfo(&n_free, &n_total), "cannot ask the GPU for its memory");
@@ -31,7 +33,7 @@ static int cuda_alloc(struct device *device, size_t n_bytes, void **out)
                     cuda_of(device)->ordinal, (double)n_free / 0x1p30, (double)n_total / 0x1p30);
     }
     CUDA_CHECK(error, "cannot allocate %zu bytes on GPU %d", n_bytes, cuda_of(device)->ordinal);
-    int status = cuda_zero(&device->stream, at, n);
+    int status = cuda_zero(&device->stream, at, n_bytes);
     if (status == OK)
         status = cuda_synchronize(&device->stream);         /* zero for every stream */
     if (status == OK)
@@ -41,21 +43,54 @@ static int cuda_alloc(struct device *device, size_t n_bytes, void **out)
     return status;
 }
 
+static int cuda_reserve(struct device *device, size_t n_bytes)
+{
+    struct cuda_arena *arena = &cuda_of(device)->arena;
+    void *at = NULL;
+    if (arena->at || n_bytes == 0)
+        return OK;
+    TRY(take(device, n_bytes, &at));
+    *arena = (struct cuda_arena){.at = at, .n_bytes = n_bytes};
+    return OK;
+}
+
+/* What was given out is not given out again: it is zero. */
+static int cuda_alloc(struct device *device, size_t n_bytes, void **out)
+{
+    struct cuda_arena *arena = &cuda_of(device)->arena;
+    size_t room = device_room(n_bytes ? n_bytes : 1);
+    if (!arena->at || room > arena->n_bytes - arena->used)
+        return take(device, n_bytes ? n_bytes : 1, out);
+    *out = arena->at + arena->used;
+    arena->used += room;
+    arena->n_live++;
+    return OK;
+}
+
 static void cuda_release(struct device *device, void *memory, size_t n_bytes)
 {
-    (void)device, (void)n_bytes;
-    cudaFree(memory);
+    struct cuda_arena *arena = &cuda_of(device)->arena;
+    (void)n_bytes;
+    if (!arena->at || (char *)memory < arena->at || (char *)memory >= arena->at + arena->n_bytes) {
+        cudaFree(memory);
+    } else if (--arena->n_live == 0) {
+        cudaFree(arena->at);
+        *arena = (struct cuda_arena){NULL, 0, 0, 0};
+    }
 }
+
+/* ---- device ---------------------------------------------------------------------------------------------------------------------------------- */
 
 static void cuda_destroy(struct device *device)
 {
     cuda_streams_close(cuda_of(device));
     cuda_gemm_close(cuda_of(device));
+    cudaFree(cuda_of(device)->arena.at);
     free(device->state);
     free(device);
 }
 
-static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_copy, cuda_zero, cuda_synchronize, cuda_event_record, cuda_event_wait, cuda_stream_open, cuda_destroy};
+static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_reserve, cuda_copy, cuda_zero, cuda_synchronize, cuda_event_record, cuda_event_wait, cuda_stream_open, cuda_destroy};
 
 static void fill_table(struct kernels *table)
 {

@@ -21,7 +21,9 @@ static const size_t range_bytes = (size_t)1 << 40, device_bytes = (size_t)8 << 3
 
 struct allocation { char *at; size_t n_bytes; bool pinned; struct allocation *next; };
 
-static struct { struct allocation *first; char *range; size_t used, in_use; bool open; } memory;
+static struct { struct allocation *first; char *range; size_t used, in_use; int64_t n_allocations; bool open; } memory;
+
+int64_t emulate_n_allocations(void) { return memory.n_allocations; }
 
 static size_t up(size_t n_bytes, size_t to) { return (n_bytes + to - 1) / to * to; }
 
@@ -97,6 +99,7 @@ cudaError_t cudaMalloc(void **out, size_t n_bytes)
     memset(gap + ALIGNMENT, 0xff, n_bytes);         /* not zero: NaN of either type */
     runtime_protect(PROT_NONE);
     memory.in_use += n_bytes;
+    memory.n_allocations++;
     keep(gap + ALIGNMENT, n_bytes, false);
     *out = gap + ALIGNMENT;
     return cudaSuccess;

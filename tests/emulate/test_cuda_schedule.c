@@ -80,7 +80,7 @@ static int zero_and_wait(struct stream *stream, void *memory, size_t n_bytes)
 
 /* ---- a run ----------------------------------------------------------------------------------------------------------------------------------- */
 
-struct outcome { int status; int64_t n_waits, n; double loss[STEPS]; float master[MAX_MASTERS]; };
+struct outcome { int status; int64_t n_waits, n_allocations, n; double loss[STEPS]; float master[MAX_MASTERS]; };
 static struct outcome want, got;
 
 static void take_masters(struct outcome *o)
@@ -107,9 +107,10 @@ static int steps(struct tiny_run *run, struct outcome *o)
     assert_true(batch[0].n_micro_batches >= 3);
     for (int i = 0; i < STEPS && status == OK; i++) {
         struct step_result result = {0};
-        int64_t before = emulate_n_waits();
+        int64_t before = emulate_n_waits(), allocations = emulate_n_allocations();
         status = train_step(run->trainer, &batch[i], i + 1 < STEPS ? batch[i + 1].forest : NULL, &result);
         o->n_waits = emulate_n_waits() - before;
+        o->n_allocations = emulate_n_allocations() - allocations;
         o->loss[i] = result.loss;
     }
     for (int i = 0; i < STEPS; i++)
@@ -161,6 +162,24 @@ static void the_host_waits_once_a_step(void **state)
     assert_true(got.n_waits > 1);
 }
 
+/* One allocation for a run, as large as the plan says; none in its later steps. */
+static void memory_is_one_piece_and_planned(void **state)
+{
+    (void)state;
+    struct tiny_run run;
+    int64_t before = emulate_n_allocations();
+    size_t in_use = cuda->bytes_in_use;
+    tiny_run_open(&run, &config, world, cuda);
+    assert_int_equal(emulate_n_allocations() - before, 1);
+    in_use = cuda->bytes_in_use - in_use;
+    size_t plan = trainer_bytes_sum(&run.trainer->bytes);
+    assert_true(in_use <= plan && plan - in_use < 256 * 100);
+    tiny_run_close(&run);
+    train(1, NONE, false, &got);
+    assert_int_equal(got.status, OK);
+    assert_int_equal(got.n_allocations, 0);
+}
+
 static void the_order_of_the_streams_work_changes_nothing(void **state)
 {
     (void)state;
@@ -191,6 +210,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_host_waits_once_a_step),
+        cmocka_unit_test(memory_is_one_piece_and_planned),
         cmocka_unit_test(the_order_of_the_streams_work_changes_nothing),
         cmocka_unit_test(without_any_one_of_its_orders_a_step_gives_other_numbers),
     };

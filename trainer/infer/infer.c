@@ -25,15 +25,18 @@ void infer_count(const struct config *config, const struct model_config *model, 
     struct backbone_options options = backbone_options(config, model, tensor_size);
     store_count(table, dtype, 1, &store);
     *out = (struct infer_bytes){.weights = store.weights, .kv_cache = (size_t)config->generate.kv_memory_mb << 20,
-                                .activations = backbone_bytes(model, &options, dtype, tensor_size) + readout_bytes(model, options.max_rows, dtype, tensor_size)};
+                                .activations = device_room(backbone_bytes(model, &options, dtype, tensor_size)) + device_room(readout_bytes(model, options.max_rows, dtype, tensor_size))};
     out->kv_tokens = (int64_t)(out->kv_cache / (kv_slot_bytes(model, dtype, tensor_size) * ATTENTION_PAGE)) * ATTENTION_PAGE;
 }
 
 static int open_parts(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *i)
 {
     int tensor = mesh->tensor->size;
+    struct infer_bytes bytes;
     TRY(model_config_read(source->model, &i->model));
     TRY(params_build(&i->model, tensor, mesh->tensor->rank, &i->table));
+    infer_count(config, &i->model, i->table, tensor, &bytes);
+    TRY(device_reserve(device, bytes.weights + bytes.kv_cache + bytes.activations));
     TRY(store_create(i->table, device, mesh, (enum dtype)config->device.dtype, false, &i->store));
     struct backbone_options backbone = backbone_options(config, &i->model, tensor);
     TRY(backbone_create(&i->model, i->store, &backbone, &i->backbone));

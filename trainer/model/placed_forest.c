@@ -40,7 +40,7 @@ static size_t place_bytes(const struct forest_room *room)
     return lay(NULL, room, &a);
 }
 
-size_t forest_places_bytes(const struct forest_room *room) { return 2 * place_bytes(room); }
+size_t forest_places_bytes(const struct forest_room *room) { return 2 * device_room(place_bytes(room)); }
 
 int forest_places_create(struct device *device, const struct forest_room *room, struct forest_places **out)
 {

@@ -28,9 +28,9 @@ void store_count(const struct param_table *table, enum dtype dtype, int data_siz
     *out = (struct store_bytes){0};
     for (int i = 0; i < table->n_buckets; i++) {
         struct bucket_memory b = bucket_describe(table, i, dtype, data_size, 0);
-        out->weights += weight_bytes(&b, data_size);
-        out->gradients += grad_bytes(&b, data_size);
-        out->optimizer += owned_bytes(&b) * (b.dtype == F32 ? 2 : 3);
+        out->weights += device_room(weight_bytes(&b, data_size));
+        out->gradients += device_room(grad_bytes(&b, data_size));
+        out->optimizer += device_room(owned_bytes(&b)) * (b.dtype == F32 ? 2 : 3);
     }
 }
 

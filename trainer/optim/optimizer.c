@@ -22,7 +22,8 @@ static int widest_partial_copies(const struct param_table *table, int tensor_siz
     return copies;
 }
 
-static size_t squared_bytes(const struct optimizer *o) { return (size_t)o->store->table->n * sizeof *o->squared; }
+size_t optimizer_bytes(const struct param_table *table) { return (size_t)table->n * sizeof(double); }
+static size_t squared_bytes(const struct optimizer *o) { return optimizer_bytes(o->store->table); }
 
 int optimizer_create(const struct config *config, struct store *store, struct optimizer **out)
 {

@@ -16,6 +16,8 @@ struct optimizer;
 /* Learning rate and update count (before this update, from 0) of each group; a group with active false is left as it is, moments included. */
 struct group_step { bool active; double lr; int64_t update; };
 
+/* On the device, beside what the store holds. */
+size_t optimizer_bytes(const struct param_table *table);
 int optimizer_create(const struct config *config, struct store *store, struct optimizer **out);
 void optimizer_destroy(struct optimizer **optimizer);
 

@@ -63,6 +63,7 @@ int emulate_device(void);
 void emulate_seed(uint64_t seed);
 uint64_t emulate_random(uint64_t below);
 int64_t emulate_n_waits(void);
+int64_t emulate_n_allocations(void);     /* calls of cudaMalloc */
 void emulate_stop(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 #ifdef __cplusplus
