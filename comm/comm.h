@@ -27,10 +27,12 @@ struct comm_ops {
     /* rank i receives the reduction of elements [i * count, (i+1) * count) of send. recv may be send + rank * count (in place); they overlap in no other way.
      * Host memory is summed in the order of the ranks, whatever the count: an element's bits do not depend on what is reduced beside it. Over NCCL the order is one
      * for equal counts, ranks, hosts and settings of NCCL, but may change with the count. On two ranks that is no difference, for a + b is b + a to the bit; on more, what
-     * is summed over the tensor axis may differ in its last bits with the number of rows in a pass: device.batch_invariant holds for one or two tensor ranks. */
+     * is summed over the tensor axis may differ in its last bits with the number of rows in a pass: where that must not be, all_to_all, and whoever receives adds. */
     int (*reduce_scatter)(struct comm *, const void *send, void *recv, int64_t count, enum comm_type, enum comm_op, struct stream *);
     /* recv[i * count ...] = send of rank i. send may be recv + rank * count (in place); they overlap in no other way. */
     int (*all_gather)(struct comm *, const void *send, void *recv, int64_t count, enum comm_type, struct stream *);
+    /* recv[i * count ...] = elements [rank * count, (rank + 1) * count) of rank i's send. They do not overlap. Not in a group. */
+    int (*all_to_all)(struct comm *, const void *send, void *recv, int64_t count, enum comm_type, struct stream *);
     int (*broadcast)(struct comm *, void *buffer, int64_t count, enum comm_type, int root, struct stream *);
     int (*barrier)(struct comm *);          /* of the hosts: what is queued on streams may still run */
     /* Collectives between begin and end, on one stream, start together at the end and cost less than one by one. No groups within groups. */
@@ -44,6 +46,7 @@ struct comm_ops {
 struct comm {
     const struct comm_ops *ops;
     int rank, size;
+    bool sums_in_order;         /* of the ranks, whatever the count: reduce_scatter */
     const char *name;           /* for the watchdog's sentence: "world", "data", "tensor" */
     void *state;
 };
@@ -64,6 +67,8 @@ static inline int reduce_scatter(struct comm *c, const void *send, void *recv, i
 { return c->ops->reduce_scatter(c, send, recv, count, type, op, s); }
 static inline int all_gather(struct comm *c, const void *send, void *recv, int64_t count, enum comm_type type, struct stream *s)
 { return c->ops->all_gather(c, send, recv, count, type, s); }
+static inline int all_to_all(struct comm *c, const void *send, void *recv, int64_t count, enum comm_type type, struct stream *s)
+{ return c->ops->all_to_all(c, send, recv, count, type, s); }
 static inline int broadcast(struct comm *c, void *buffer, int64_t count, enum comm_type type, int root, struct stream *s)
 { return c->ops->broadcast(c, buffer, count, type, root, s); }
 static inline int comm_group_begin(struct comm *c) { return c->ops->group_begin(c); }

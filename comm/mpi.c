@@ -133,6 +133,23 @@ static int mpi_all_gather(struct comm *comm, const void *send, void *recv, int64
     return OK;
 }
 
+static int mpi_all_to_all(struct comm *comm, const void *send, void *recv, int64_t count, enum comm_type type, struct stream *stream)
+{
+    (void)stream;
+    size_t e = comm_type_bytes(type), slice = (size_t)count * e;
+    watchdog_enter("all_to_all", comm->name);
+    for (int64_t at = 0; at < count; at += MAX_COUNT) {
+        int n = (int)(count - at < MAX_COUNT ? count - at : MAX_COUNT);
+        for (int step = 0; step < comm->size; step++) {
+            int to = (comm->rank + step) % comm->size, from = (comm->rank - step + comm->size) % comm->size;
+            MPI_Sendrecv((const char *)send + (size_t)to * slice + (size_t)at * e, n, mpi_type(type), to, 0, (char *)recv + (size_t)from * slice + (size_t)at * e, n, mpi_type(type), from, 0,
+                         handle(comm), MPI_STATUS_IGNORE);
+        }
+    }
+    watchdog_leave();
+    return OK;
+}
+
 static int mpi_broadcast(struct comm *comm, void *buffer, int64_t count, enum comm_type type, int root, struct stream *stream)
 {
     (void)stream;
@@ -163,7 +180,7 @@ static int wrap(MPI_Comm raw, bool owned, const char *name, struct comm **out)
         return FAIL("out of memory for a communicator");
     }
     *state = (struct mpi_state){.comm = raw, .owned = owned};
-    *comm = (struct comm){.ops = &mpi_ops, .name = name, .state = state};
+    *comm = (struct comm){.ops = &mpi_ops, .sums_in_order = true, .name = name, .state = state};
     MPI_Comm_rank(raw, &comm->rank);
     MPI_Comm_size(raw, &comm->size);
     *out = comm;
@@ -196,7 +213,7 @@ static void mpi_destroy(struct comm *comm)
     free(comm);
 }
 
-static const struct comm_ops mpi_ops = {mpi_all_reduce, mpi_reduce_scatter, mpi_all_gather, mpi_broadcast, mpi_barrier, mpi_group, mpi_group, mpi_split, mpi_destroy};
+static const struct comm_ops mpi_ops = {mpi_all_reduce, mpi_reduce_scatter, mpi_all_gather, mpi_all_to_all, mpi_broadcast, mpi_barrier, mpi_group, mpi_group, mpi_split, mpi_destroy};
 
 /* One thread issues all collectives, and the watchdog's may abort while that one waits in one of them. */
 static int check_threads(int provided)

@@ -226,6 +226,32 @@ static int nccl_all_gather(struct comm *comm, const void *send, void *recv, int6
     return end(s, "all_gather", stream, ncclAllGather(send, recv, (size_t)count, nccl_type(type), s->nccl, raw_stream(&s->own)));
 }
 
+/* Every rank with every rank, itself too, in one group. */
+static ncclResult_t send_and_receive(const struct nccl_state *s, const char *send, char *recv, size_t count, enum comm_type type)
+{
+    ncclResult_t result = ncclGroupStart();
+    for (int peer = 0; peer < s->comm->size && (result == ncclSuccess || result == ncclInProgress); peer++) {
+        size_t at = (size_t)peer * count * comm_type_bytes(type);
+        result = ncclSend(send + at, count, nccl_type(type), peer, s->nccl, raw_stream(&s->own));
+        if (result == ncclSuccess || result == ncclInProgress)
+            result = ncclRecv(recv + at, count, nccl_type(type), peer, s->nccl, raw_stream(&s->own));
+    }
+    ncclResult_t ended = ncclGroupEnd();
+    return result == ncclSuccess || result == ncclInProgress ? ended : result;
+}
+
+static int nccl_all_to_all(struct comm *comm, const void *send, void *recv, int64_t count, enum comm_type type, struct stream *stream)
+{
+    struct nccl_state *s = comm->state;
+    if (!stream)
+        return all_to_all(s->host, send, recv, count, type, NULL);
+    if (count == 0)
+        return OK;
+    ASSERT(!s->grouped);
+    TRY(begin(s, "all_to_all", stream));
+    return end(s, "all_to_all", stream, send_and_receive(s, send, recv, (size_t)count, type));
+}
+
 static int nccl_broadcast(struct comm *comm, void *buffer, int64_t count, enum comm_type type, int root, struct stream *stream)
 {
     struct nccl_state *s = comm->state;
@@ -395,5 +421,5 @@ static void nccl_destroy(struct comm *comm)
     free(comm);
 }
 
-static const struct comm_ops nccl_ops = {nccl_all_reduce, nccl_reduce_scatter, nccl_all_gather, nccl_broadcast, nccl_barrier, nccl_group_begin, nccl_group_end, nccl_split,
+static const struct comm_ops nccl_ops = {nccl_all_reduce, nccl_reduce_scatter, nccl_all_gather, nccl_all_to_all, nccl_broadcast, nccl_barrier, nccl_group_begin, nccl_group_end, nccl_split,
                                          nccl_destroy};

@@ -57,13 +57,13 @@ static int self_split(struct comm *comm, int color, struct comm **out)
 
 static void self_destroy(struct comm *comm) { free(comm); }
 
-static const struct comm_ops self_ops = {self_all_reduce, self_reduce_scatter, move, self_broadcast, self_barrier, self_barrier, self_barrier, self_split, self_destroy};
+static const struct comm_ops self_ops = {self_all_reduce, self_reduce_scatter, move, move, self_broadcast, self_barrier, self_barrier, self_barrier, self_split, self_destroy};
 
 int comm_self_create(struct comm **out)
 {
     *out = calloc(1, sizeof **out);
     CHECK(*out, "out of memory for a communicator");
-    **out = (struct comm){.ops = &self_ops, .rank = 0, .size = 1, .name = "self"};
+    **out = (struct comm){.ops = &self_ops, .rank = 0, .size = 1, .sums_in_order = true, .name = "self"};
     return OK;
 }
 

@@ -45,6 +45,7 @@ struct device {
     const struct kernels *kernels;
     struct stream stream;       /* compute */
     int n_threads;              /* CPU: threads of the pool, the caller included; else 1 */
+    bool batch_invariant;       /* as it was asked for */
     char name[64];              /* for people: "2 threads", "NVIDIA H100 80GB HBM3" */
     size_t bytes_in_use;        /* sum of live allocations */
     /* Of the ranks of `host`, which moves host memory, the communicator that moves this device's memory too and owns host. Collective. NULL: both memories are one. */

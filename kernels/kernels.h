@@ -103,6 +103,15 @@ struct map_args {
     void *y;
 };
 
+/* y = the sum of `parts` blocks x[parts][n_elems], in their order, in float32. */
+struct parts_args {
+    int parts;
+    int64_t n_elems;
+    enum dtype dtype;
+    const void *x;
+    void *y;
+};
+
 /* Attention over a key store. A run is `q_count` consecutive query rows that see the same key ranges [range_first, range_first + range_count): the last range
  * is the run's own node, seen causally (query i of the run sees its first count - q_count + i + 1 keys), all others are seen whole.
  * Query heads are grouped: query head h reads key/value head h * G / H. softmax(scale * q k) v; lse is the natural log-sum-exp of the scaled scores.
@@ -241,6 +250,7 @@ struct kernels {
     int (*scatter_rows)(struct stream *, const struct rows_args *);
     int (*add)(struct stream *, const struct map_args *);
     int (*cast)(struct stream *, const struct map_args *);
+    int (*add_parts)(struct stream *, const struct parts_args *);
     int (*attention_forward)(struct stream *, const struct attention_args *);
     int (*attention_backward)(struct stream *, const struct attention_args *);
     int (*cross_entropy_max)(struct stream *, const struct cross_entropy_args *);

@@ -97,7 +97,7 @@ int device_cpu_create(const struct device_options *options, struct device **out)
     struct device *device = calloc(1, sizeof *device);
     struct cpu *cpu = calloc(1, sizeof *cpu);
     CHECK(device && cpu, "out of memory for the device");
-    *device = (struct device){.ops = &cpu_ops, .kernels = &cpu->kernels, .state = cpu};
+    *device = (struct device){.ops = &cpu_ops, .kernels = &cpu->kernels, .batch_invariant = options->batch_invariant, .state = cpu};
     device->stream.device = device;
     int status = open_parts(cpu, options);
     if (status != OK) {

@@ -151,7 +151,7 @@ int cuda_module_create(const struct device_options *options, struct device **out
     }
     cuda->ordinal = options->ordinal;
     cuda->batch_invariant = options->batch_invariant;
-    *device = (struct device){.ops = &cuda_ops, .kernels = &cuda->kernels, .n_threads = 1, .connect = cuda_module_connect, .state = cuda};
+    *device = (struct device){.ops = &cuda_ops, .kernels = &cuda->kernels, .n_threads = 1, .batch_invariant = options->batch_invariant, .connect = cuda_module_connect, .state = cuda};
     snprintf(device->name, sizeof device->name, "%.60s", properties.name);
     fill_table(&cuda->kernels);
     int status = cuda_stream_open(device, &device->stream);

@@ -45,6 +45,11 @@ static int cuda_add(struct stream *stream, const struct map_args *a)
     return launch_chunks(stream, GPU_BY_DTYPE(add, a->dtype), chunks(a->n_elems, a->dtype), a);
 }
 
+static int cuda_add_parts(struct stream *stream, const struct parts_args *a)
+{
+    return launch_chunks(stream, GPU_BY_DTYPE(add_parts, a->dtype), chunks(a->n_elems, a->dtype), a);
+}
+
 static int cuda_cast(struct stream *stream, const struct map_args *a)
 {
     if (a->dtype == a->dtype_y)
@@ -65,6 +70,7 @@ void cuda_elementwise_table(struct kernels *table)
     table->swiglu_forward = cuda_swiglu_forward;
     table->swiglu_backward = cuda_swiglu_backward;
     table->add = cuda_add;
+    table->add_parts = cuda_add_parts;
     table->cast = cuda_cast;
     table->adamw = cuda_adamw;
 }

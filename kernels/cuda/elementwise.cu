@@ -95,6 +95,26 @@ template <class T> GPU_DEVICE void add(const struct map_args &a)
     }
 }
 
+template <class T> GPU_DEVICE void add_parts(const struct parts_args &a)
+{
+    const int N = chunk_of<T>::N;
+    bool aligned = on_16(a.x) && on_16(a.y) && a.n_elems % N == 0;
+    for (int64_t at = gpu_place() * N; at < a.n_elems; at += gpu_places() * N) {
+        int n = (int)least(N, a.n_elems - at);
+        bool whole = aligned && n == N;
+        float sum[N] = {};
+        struct chunk<T> y;
+        for (int p = 0; p < a.parts; p++) {
+            struct chunk<T> x = load_chunk((const T *)a.x + p * a.n_elems + at, n, whole);
+            for (int j = 0; j < N; j++)
+                sum[j] += to_float(x.x[j]);
+        }
+        for (int j = 0; j < N; j++)
+            from_float(&y.x[j], sum[j]);
+        store_chunk((T *)a.y + at, y, n, whole);
+    }
+}
+
 GPU_KERNEL(widen, ELEMENTWISE_THREADS, struct map_args, a)
 {
     const int N = chunk_of<uint16_t>::N;
@@ -160,4 +180,5 @@ GPU_KERNEL_BY_DTYPE(rope, ELEMENTWISE_THREADS, struct rope_args)
 GPU_KERNEL_BY_DTYPE(swiglu_forward, ELEMENTWISE_THREADS, struct swiglu_args)
 GPU_KERNEL_BY_DTYPE(swiglu_backward, ELEMENTWISE_THREADS, struct swiglu_args)
 GPU_KERNEL_BY_DTYPE(add, ELEMENTWISE_THREADS, struct map_args)
+GPU_KERNEL_BY_DTYPE(add_parts, ELEMENTWISE_THREADS, struct parts_args)
 GPU_KERNEL_BY_DTYPE(adamw, ELEMENTWISE_THREADS, struct adamw_step)

@@ -19,6 +19,7 @@ GPU_DECLARE_BY_DTYPE(rope);
 GPU_DECLARE_BY_DTYPE(swiglu_forward);
 GPU_DECLARE_BY_DTYPE(swiglu_backward);
 GPU_DECLARE_BY_DTYPE(add);
+GPU_DECLARE_BY_DTYPE(add_parts);
 GPU_DECLARE_BY_DTYPE(adamw);
 extern const struct gpu_kernel widen, narrow;       /* bf16 to float32, and back */
 #ifdef __cplusplus

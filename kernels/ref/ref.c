@@ -19,6 +19,7 @@ const struct kernels kernels_ref = {
     .gather_rows = ref_gather_rows,
     .scatter_add_rows = ref_scatter_add_rows,
     .scatter_rows = ref_scatter_rows,
+    .add_parts = ref_add_parts,
     .add = ref_add,
     .cast = ref_cast,
     .attention_forward = ref_attention_forward,

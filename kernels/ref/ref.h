@@ -16,6 +16,7 @@ int ref_embedding_forward(struct stream *, const struct embedding_args *);
 int ref_embedding_backward(struct stream *, const struct embedding_args *);
 int ref_gather_rows(struct stream *, const struct rows_args *);
 int ref_scatter_add_rows(struct stream *, const struct rows_args *);
+int ref_add_parts(struct stream *, const struct parts_args *);
 int ref_scatter_rows(struct stream *, const struct rows_args *);
 int ref_add(struct stream *, const struct map_args *);
 int ref_cast(struct stream *, const struct map_args *);

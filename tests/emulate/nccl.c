@@ -4,7 +4,7 @@
  * others called as their call of the same number, which must be the same in all that counts, and then exchanges data: staged through host memory, since device memory is closed but
  * while operations run. So ranks may run their streams in any order; a communicator's own collectives follow each other, whatever streams they are on.
  * Sums begin at a rank that depends on an element's place and on the count, as in NCCL's rings. A communicator that does not block is often in progress for a while: until it has
- * been asked about that often, nothing of what was called is on its stream. What NCCL leaves undefined, or does not see, stops the program with a sentence.
+ * been asked about that often, nothing of what was called is on its stream. Of sends and receives it knows one group of all with all, which is a call like the collectives. What NCCL leaves undefined, or does not see, stops the program with a sentence.
  */
 #include <nccl.h>
 
@@ -26,8 +26,8 @@
 #include "tests/emulate/real/nccl.h"
 
 enum { TAG_HEADER = 1, TAG_ABORT = 2, TAG_DATA = 16, N_DATA_TAGS = 16384, MAX_ASKS = 3 };
-enum what { ALL_REDUCE, REDUCE_SCATTER, ALL_GATHER, BROADCAST, SPLIT };
-static const char *const names[] = {"ncclAllReduce", "ncclReduceScatter", "ncclAllGather", "ncclBroadcast", "ncclCommSplit"};
+enum what { ALL_REDUCE, REDUCE_SCATTER, ALL_GATHER, BROADCAST, ALL_TO_ALL, SPLIT };
+static const char *const names[] = {"ncclAllReduce", "ncclReduceScatter", "ncclAllGather", "ncclBroadcast", "ncclSend and ncclRecv", "ncclCommSplit"};
 
 /* A call, as it is told to other ranks: what must be the same on all of them. */
 struct header { int64_t number, count; int32_t what, type, op, root; };
@@ -47,8 +47,8 @@ struct operation {
     struct header mine, *theirs;            /* [size] */
     struct ncclComm *comm;
     int64_t turn;                           /* among the communicator's collectives, from 0 */
-    const char *send;
-    char *recv;
+    const char *send, **send_to;            /* send_to, receive_from: [size], of ALL_TO_ALL in the place of send and recv */
+    char *recv, **receive_from;
     cudaStream_t stream;
     bool has_met;
     char *out, *in;                         /* staged: what goes out; what each rank brought */
@@ -164,7 +164,7 @@ static void check_same(const struct operation *op)
 
 static void free_operation(struct operation *op)
 {
-    free(op->theirs), free(op->requests), free(op->out), free(op->in), free(op);
+    free(op->send_to), free(op->receive_from), free(op->theirs), free(op->requests), free(op->out), free(op->in), free(op);
 }
 
 /* ---- data ------------------------------------------------------------------------------------------------------------------------------------ */
@@ -192,12 +192,14 @@ static void receive_part(struct operation *op, int peer)
 static void exchange(struct operation *op)
 {
     const struct ncclComm *c = op->comm;
-    size_t part = (size_t)byte_count(op), slices = op->mine.what == REDUCE_SCATTER ? (size_t)c->size : 1;
+    size_t part = (size_t)byte_count(op), slices = op->mine.what == REDUCE_SCATTER || op->mine.what == ALL_TO_ALL ? (size_t)c->size : 1;
     bool sends = op->mine.what != BROADCAST || op->mine.root == c->rank;
     op->n_requests = 0;
     op->in = must_have(malloc(part * (size_t)c->size + 1));
     op->out = must_have(malloc(part * slices + 1));
-    if (sends && part > 0)
+    for (int peer = 0; op->send_to && peer < c->size; peer++)
+        memcpy(op->out + (size_t)peer * part, op->send_to[peer], part);
+    if (sends && op->send && part > 0)
         memcpy(op->out, op->send, part * slices);
     for (int peer = 0; peer < c->size; peer++) {
         const char *slice = op->out + (slices > 1 ? (size_t)peer * part : 0);
@@ -261,6 +263,9 @@ static void deliver(const struct operation *op)
     size_t part = (size_t)byte_count(op);
     if (op->mine.what == ALL_GATHER)
         memcpy(op->recv, op->in, part * (size_t)op->comm->size);
+    else if (op->mine.what == ALL_TO_ALL)
+        for (int peer = 0; peer < op->comm->size; peer++)
+            memcpy(op->receive_from[peer], op->in + (size_t)peer * part, part);
     else if (op->mine.what == BROADCAST)
         memcpy(op->recv, op->in + (size_t)op->mine.root * part, part);
     else
@@ -406,6 +411,61 @@ ncclResult_t ncclBroadcast(const void *send, void *recv, size_t count, ncclDataT
     return call(BROADCAST, send, recv, count, type, 0, root, comm, stream);
 }
 
+/* The open group's exchange of all with all over comm, begun by its first send or receive. */
+static struct operation *exchange_of(const char *name, size_t count, ncclDataType_t type, ncclComm_t comm, cudaStream_t stream)
+{
+    struct operation **at = &group.first;
+    check_usable(name, comm);
+    if (group.depth == 0)
+        emulate_stop("%s outside a group: the stand-in knows one group of all with all", name);
+    while (*at && ((*at)->comm != comm || (*at)->mine.what != ALL_TO_ALL))
+        at = &(*at)->next;
+    if (!*at) {
+        struct operation *op = *at = must_have(calloc(1, sizeof *op));
+        *op = (struct operation){.mine = {0, (int64_t)count, ALL_TO_ALL, (int32_t)type, 0, 0}, .comm = comm, .stream = stream};
+        op->send_to = must_have(calloc((size_t)comm->size, sizeof *op->send_to));
+        op->receive_from = must_have(calloc((size_t)comm->size, sizeof *op->receive_from));
+    }
+    if ((*at)->mine.count != (int64_t)count || (*at)->mine.type != (int32_t)type || (*at)->stream != stream)
+        emulate_stop("%s of %zu elements: the stand-in knows one count, type and stream in a group", name, count);
+    return *at;
+}
+
+static void check_peer(const char *name, const void *at, size_t n_bytes, int peer, ncclComm_t comm, const void *taken)
+{
+    if (peer < 0 || peer >= comm->size || taken)
+        emulate_stop("%s: rank %d of %d, %s", name, peer, comm->size, taken ? "for the second time" : "which is not there");
+    if (!emulate_holds(at, n_bytes))
+        emulate_stop("%s: %zu bytes at %p do not lie in one allocation of device memory", name, n_bytes, at);
+}
+
+ncclResult_t ncclSend(const void *send, size_t count, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream)
+{
+    emulate_lock();
+    struct operation *op = exchange_of("ncclSend", count, type, comm, stream);
+    check_peer("ncclSend", send, count * bytes_of(type), peer, comm, op->send_to[peer]);
+    op->send_to[peer] = send;
+    emulate_unlock();
+    return ncclSuccess;
+}
+
+ncclResult_t ncclRecv(void *recv, size_t count, ncclDataType_t type, int peer, ncclComm_t comm, cudaStream_t stream)
+{
+    emulate_lock();
+    struct operation *op = exchange_of("ncclRecv", count, type, comm, stream);
+    check_peer("ncclRecv", recv, count * bytes_of(type), peer, comm, op->receive_from[peer]);
+    op->receive_from[peer] = recv;
+    emulate_unlock();
+    return ncclSuccess;
+}
+
+static void check_whole(const struct operation *op)
+{
+    for (int peer = 0; op->send_to && peer < op->comm->size; peer++)
+        if (!op->send_to[peer] || !op->receive_from[peer])
+            emulate_stop("a group ends without a send to rank %d and a receive from it: the stand-in knows one group of all with all", peer);
+}
+
 ncclResult_t ncclGroupStart(void)
 {
     group.depth++;
@@ -423,6 +483,7 @@ ncclResult_t ncclGroupEnd(void)
     while (group.first) {
         struct operation *op = group.first;
         group.first = op->next;
+        check_whole(op);
         hold(op);
     }
     for (struct ncclComm *c = comms; c; c = c->next)

@@ -121,6 +121,15 @@ static void check_all_gather(struct comm *c, enum comm_type type, int64_t n, boo
     drop_both(&recv), drop_both(&own);
 }
 
+static void check_all_to_all(struct comm *c, enum comm_type type, int64_t n)
+{
+    struct both send = both_of(c->rank, type, n * c->size), recv = both_of(0, type, n * c->size);
+    assert_int_equal(all_to_all(c, send.device, recv.device, n, type, compute), OK);
+    assert_int_equal(all_to_all(c, send.host, recv.host, n, type, NULL), OK);
+    assert_same(&recv, 0, recv.n_bytes);
+    drop_both(&send), drop_both(&recv);
+}
+
 static void check_broadcast(struct comm *c, enum comm_type type, int64_t n, int root)
 {
     struct both x = both_of(c->rank, type, n);
@@ -141,6 +150,7 @@ static void check_type(struct comm *c, enum comm_type type, int64_t n)
         check_reduce_scatter(c, type, n, in_place);
         check_all_gather(c, type, n, in_place);
     }
+    check_all_to_all(c, type, n);
 }
 
 static void check_all(struct comm *c, size_t n_counts)

@@ -98,6 +98,17 @@ static void check_all_gather(struct comm *c, enum comm_type type, int64_t n, boo
     free(recv);
 }
 
+static void check_all_to_all(struct comm *c, enum comm_type type, int64_t n)
+{
+    void *send = filled(c, type, n * c->size), *recv = malloc((size_t)(n * c->size) * comm_type_bytes(type) + 1);
+    assert_int_equal(all_to_all(c, send, recv, n, type, NULL), OK);
+    for (int r = 0; r < c->size; r++)
+        for (int64_t i = 0; i < n; i++)
+            assert_true(get(recv, type, r * n + i) == value(r, c->rank * n + i));
+    free(send);
+    free(recv);
+}
+
 static void check_broadcast(struct comm *c, enum comm_type type, int64_t n, int root)
 {
     void *x = filled(c, type, n);
@@ -120,6 +131,7 @@ static void check_all(struct comm *c)
                 check_reduce_scatter(c, types[t], counts[n], in_place);
                 check_all_gather(c, types[t], counts[n], in_place);
             }
+            check_all_to_all(c, types[t], counts[n]);
         }
         for (int root = 0; root < c->size; root++) {
             check_broadcast(c, COMM_U8, counts[n], root);

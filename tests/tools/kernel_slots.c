@@ -176,6 +176,14 @@ static int run_add(struct pass *p)
     return p->kernels->add(&p->device->stream, &a);
 }
 
+static int run_add_parts(struct pass *p)
+{
+    struct parts_args a = {.parts = (int)random_int(&p->random, 1, 5), .n_elems = rows_of(p) * cols_of(p), .dtype = p->dtype};
+    a.x = pass_draw(p, ACTIVATION, a.parts * a.n_elems, 1.0);
+    a.y = pass_out(p, pass_draw(p, ACTIVATION, a.n_elems, 1.0), "y");
+    return p->kernels->add_parts(&p->device->stream, &a);
+}
+
 static int run_cast(struct pass *p)
 {
     bool narrows = flip(p);
@@ -496,5 +504,5 @@ const struct kernel_slot kernel_slots[N_KERNEL_SLOTS] = {
     SLOT(swiglu_backward), SLOT(embedding_forward), SLOT(embedding_backward), SLOT(gather_rows), SLOT(scatter_add_rows), SLOT(add), SLOT(cast),
     SLOT(attention_forward), SLOT(attention_backward), SLOT(cross_entropy_max), SLOT(cross_entropy_sum), SLOT(cross_entropy_loss),
     SLOT(cross_entropy_backward), SLOT(reward_forward), SLOT(reward_backward), SLOT(bradley_terry), SLOT(adamw), SLOT(norm_squared),
-    SLOT(scatter_rows), SLOT(sample),
+    SLOT(scatter_rows), SLOT(add_parts), SLOT(sample),
 };

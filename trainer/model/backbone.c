@@ -40,6 +40,7 @@ struct backbone {
     /* working memory */
     void *norm_TC, *part_TC, *dh_SC, *ffn_TF, *dq_TQ, *do_TQ, *dk_TK, *dv_TK;
     float *delta_HT, *cos_PD, *sin_PD;
+    void *parts_TC;                     /* what every rank brings to the sum of this rank's rows, where the device's and not the communicator's order holds */
     uint32_t *own_token_T;              /* with a cache only: a forest brings its own */
     int32_t *own_position_T, *slot_T;
     const uint32_t *token_T;            /* of this pass, on the device */
@@ -89,6 +90,7 @@ static void slice_work(struct backbone *b, struct slicer *s)
     if (!b->options.with_backward) {
         b->own_token_T = slice(s, T, 4);
         b->own_position_T = slice(s, T, 4);
+        b->parts_TC = b->tensor->size > 2 ? slice(s, T * b->hidden, e) : NULL;
         b->slot_T = slice(s, T, 4);
         return;
     }
@@ -240,9 +242,19 @@ static int gather_sequence(const struct backbone *b, void *x_TC)
     return all_gather(b->tensor, own_rows(b, x_TC), x_TC, b->local_rows * b->hidden, comm_type_of(b->dtype), stream_of(b));
 }
 
+/* The sum of the ranks' parts of x_TC, to each rank's own rows of it, in the order of the ranks: a row's sum does not depend on how many rows there are. */
+static int scatter_in_order(const struct backbone *b, void *x_TC)
+{
+    const struct parts_args args = {.parts = b->tensor->size, .n_elems = b->local_rows * b->hidden, .dtype = b->dtype, .x = b->parts_TC, .y = own_rows(b, x_TC)};
+    TRY(all_to_all(b->tensor, x_TC, b->parts_TC, b->local_rows * b->hidden, comm_type_of(b->dtype), stream_of(b)));
+    return kernels_of(b)->add_parts(stream_of(b), &args);
+}
+
 /* Sum the ranks' parts of x_TC; each rank's own rows hold the result, in place. */
 static int scatter_sequence(const struct backbone *b, void *x_TC)
 {
+    if (b->parts_TC && b->device->batch_invariant && !b->tensor->sums_in_order)
+        return scatter_in_order(b, x_TC);
     return reduce_scatter(b->tensor, x_TC, own_rows(b, x_TC), b->local_rows * b->hidden, comm_type_of(b->dtype), COMM_SUM, stream_of(b));
 }
 

@@ -22,12 +22,14 @@ struct nccl_functions {
     ncclResult_t (*reduce_scatter)(const void *, void *, size_t, ncclDataType_t, ncclRedOp_t, ncclComm_t, cudaStream_t);
     ncclResult_t (*all_gather)(const void *, void *, size_t, ncclDataType_t, ncclComm_t, cudaStream_t);
     ncclResult_t (*broadcast)(const void *, void *, size_t, ncclDataType_t, int, ncclComm_t, cudaStream_t);
+    ncclResult_t (*send)(const void *, size_t, ncclDataType_t, int, ncclComm_t, cudaStream_t);
+    ncclResult_t (*recv)(void *, size_t, ncclDataType_t, int, ncclComm_t, cudaStream_t);
     ncclResult_t (*group_start)(void), (*group_end)(void);
 };
 extern const struct nccl_functions nccl_functions;
 const struct nccl_functions nccl_functions = {
     ncclGetUniqueId, ncclCommInitRankConfig, ncclCommSplit, ncclCommFinalize, ncclCommDestroy, ncclCommAbort, ncclCommGetAsyncError, ncclGetErrorString, ncclGetLastError,
-    ncclAllReduce, ncclReduceScatter, ncclAllGather, ncclBroadcast, ncclGroupStart, ncclGroupEnd,
+    ncclAllReduce, ncclReduceScatter, ncclAllGather, ncclBroadcast, ncclSend, ncclRecv, ncclGroupStart, ncclGroupEnd,
 };
 
 #endif
