@@ -51,8 +51,12 @@ struct device {
     /* Of the ranks of `host`, which moves host memory, the communicator that moves this device's memory too and owns host. Collective. NULL: both memories are one. */
     int (*connect)(struct device *device, struct comm *host, struct comm **out);
     struct device_watch watch;  /* set by connect; else empty, and the host just waits */
+    uint64_t n_plans;           /* numbers of attention plans that were given away (kernels.h, attention_args) */
     void *state;                /* the backend's own */
 };
+
+/* A number for an attention plan, above 0: no other plan on this device has it. */
+static inline uint64_t device_plan_number(struct device *device) { return ++device->n_plans; }
 
 struct device_options {
     int n_threads;              /* 0: one per core this process may run on */

@@ -120,7 +120,10 @@ struct parts_args {
  * rows [k_first, k_first + k_count) and whole by rows [k_first + k_count, see_end). (Training only: a key's place is its token row.)
  *
  * A run's ranges may be pieces of a longer one: where a node's keys are cut after multiples of ATTENTION_PAGE keys, the result is the same bits as uncut.
- * (A piece that is not the node's last is seen whole by the rows behind it, so each run sees its node causally in its last piece alone.) */
+ * (A piece that is not the node's last is seen whole by the rows behind it, so each run sees its node causally in its last piece alone.)
+ *
+ * plan: a number that its maker gives to a plan, another for each (device_plan_number): what a backend derived from runs, ranges and key runs it may keep while the number comes
+ * again, with the same number of heads of both kinds. 0: it keeps nothing. Another plan under a number that is still kept gives wrong numbers. */
 enum { ATTENTION_PAGE = 64 };
 struct attention_run { int32_t q_first, q_count, range_first, range_count; };
 struct attention_range { int32_t first, count; };
@@ -142,6 +145,7 @@ struct attention_args {
     float *delta_HT;            /* [H][rows] scratch of the backward: sum of o * do */
     const struct attention_key_run *key_runs;
     int n_key_runs;
+    uint64_t plan;
 };
 
 /* Vocabulary-parallel cross-entropy over one chunk of R whole rows of logits, V local columns starting at vocab_first. Row r has predictions

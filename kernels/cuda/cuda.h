@@ -1,7 +1,8 @@
 /* cuda: what the host files of the CUDA backend share. C11; the runtime is the toolkit's or, in tests, the stand-in of tests/emulate.
  *
- * A stream owns what its calls need for a while: pinned memory that host arrays pass through on their way to the device and back, and device memory for plan arrays and
- * partial results. Both are used again in stream order, so an operation takes scratch once, at its start, and nobody else's is in the way.
+ * A stream owns what its calls need for a while: pinned memory that host arrays pass through on their way to the device and back, and device memory for host arrays of an
+ * operation and partial results. Both are used again in stream order, so an operation takes scratch once, at its start, and nobody else's is in the way. The plan of attention stays
+ * longer, in memory of its own (attention_plan_cuda.h).
  */
 #ifndef KERNELS_CUDA_CUDA_H
 #define KERNELS_CUDA_CUDA_H
@@ -29,6 +30,7 @@ struct cuda_stream {
     void *scratch;                      /* device memory */
     size_t scratch_bytes;
     void *workspace;                    /* of matrix products (gemm.c): device memory that is counted in bytes_in_use */
+    struct cuda_attention_plan *attention;      /* kept between calls (attention_plan_cuda.h) */
     struct cuda_stream *next;
 };
 
@@ -67,6 +69,8 @@ int cuda_event_record(struct event *event, struct stream *stream);
 int cuda_event_wait(struct event *event, struct stream *stream);
 /* At least n_bytes of device memory, on 256 bytes, until the next call for the same stream. */
 int cuda_scratch(struct stream *stream, size_t n_bytes, void **out);
+/* *memory becomes at least n_bytes of device memory; where it must grow the stream is waited for, and what stood there is lost. */
+int cuda_grow(struct stream *stream, size_t n_bytes, void **memory, size_t *memory_bytes);
 
 /* gemm.c: what matrix products need. The device's first stream has its workspace from the start, another from its first product on. */
 int cuda_gemm_open(struct device *device);

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cuda/attention_plan_cuda.h"
 #include "kernels/cuda/cuda.h"
 
 /* ---- streams --------------------------------------------------------------------------------------------------------------------------------- */
@@ -31,6 +32,7 @@ static void stream_close(struct cuda_stream *s)
     cudaFreeHost(s->returned);
     cudaFree(s->scratch);
     cudaFree(s->workspace);
+    cuda_attention_plan_free(s->attention);
     free(s);
 }
 
@@ -200,18 +202,24 @@ int cuda_event_wait(struct event *event, struct stream *stream)
 
 /* ---- scratch, launches ----------------------------------------------------------------------------------------------------------------------- */
 
+int cuda_grow(struct stream *stream, size_t n_bytes, void **memory, size_t *memory_bytes)
+{
+    if (n_bytes <= *memory_bytes)
+        return OK;
+    size_t grown = n_bytes > 2 * *memory_bytes ? n_bytes : 2 * *memory_bytes;
+    TRY(look_around(stream, NULL));
+    CUDA_CHECK(cudaStreamSynchronize(cuda_stream_of(stream)->handle), "work on the GPU failed");
+    CUDA_CHECK(cudaFree(*memory), "cannot give memory of the GPU back");
+    *memory = NULL, *memory_bytes = 0;
+    CUDA_CHECK(cudaMalloc(memory, grown), "cannot allocate %zu bytes of working memory on the GPU", grown);
+    *memory_bytes = grown;
+    return OK;
+}
+
 int cuda_scratch(struct stream *stream, size_t n_bytes, void **out)
 {
     struct cuda_stream *s = cuda_stream_of(stream);
-    if (n_bytes > s->scratch_bytes) {
-        size_t grown = n_bytes > 2 * s->scratch_bytes ? n_bytes : 2 * s->scratch_bytes;
-        TRY(look_around(stream, NULL));
-        CUDA_CHECK(cudaStreamSynchronize(s->handle), "work on the GPU failed");
-        CUDA_CHECK(cudaFree(s->scratch), "cannot give memory of the GPU back");
-        s->scratch = NULL, s->scratch_bytes = 0;
-        CUDA_CHECK(cudaMalloc(&s->scratch, grown), "cannot allocate %zu bytes of working memory on the GPU", grown);
-        s->scratch_bytes = grown;
-    }
+    TRY(cuda_grow(stream, n_bytes, &s->scratch, &s->scratch_bytes));
     *out = s->scratch;
     return OK;
 }

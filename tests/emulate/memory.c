@@ -21,7 +21,7 @@ static const size_t range_bytes = (size_t)1 << 40, device_bytes = (size_t)8 << 3
 
 struct allocation { char *at; size_t n_bytes; bool pinned; struct allocation *next; };
 
-static struct { struct allocation *first; char *range; size_t used, in_use; int64_t n_allocations; bool open; } memory;
+static struct { struct allocation *first; char *range; size_t used, in_use; int64_t n_allocations, n_uploads; bool open; } memory;
 
 int64_t emulate_n_allocations(void) { return memory.n_allocations; }
 
@@ -43,6 +43,8 @@ static const struct allocation *find(const void *at, size_t n_bytes)
 }
 
 bool emulate_holds(const void *at, size_t n_bytes) { return find(at, n_bytes) && !find(at, n_bytes)->pinned; }
+
+int64_t emulate_n_uploads(void) { return memory.n_uploads; }
 
 static bool is_device(const void *at) { return memory.range && (const char *)at >= memory.range && (const char *)at < memory.range + range_bytes; }
 
@@ -197,6 +199,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n_bytes, enum cud
         return error;
     if (kind == cudaMemcpyDeviceToDevice && overlap(to, from, n_bytes))
         return runtime_refuse(cudaErrorInvalidValue, "cudaMemcpyAsync: %zu bytes from %p to %p overlap", n_bytes, from, to);
+    memory.n_uploads += kind == cudaMemcpyHostToDevice;
     emulate_queue(stream, copy, &(struct transfer){.to = to, .from = from, .n_bytes = n_bytes}, sizeof(struct transfer));
     if (kind != cudaMemcpyDeviceToDevice && !find(kind == cudaMemcpyHostToDevice ? from : to, n_bytes)) {
         runtime_count_wait();

@@ -48,6 +48,7 @@ struct backbone {
     struct backbone_rows at_hand;       /* the rows of this pass, */
     const struct attention_key_run *key_run;    /* seen from their keys (backward), */
     const struct kv_memory *cache;      /* and the keys they see; NULL: those of the pass itself */
+    uint64_t plan_number;               /* of the rows at hand (kernels.h, attention_args) */
     int64_t rows, local_rows;           /* of the forest at hand */
     void *block;
     size_t n_bytes;
@@ -364,6 +365,7 @@ static struct attention_args attention_args(const struct backbone *b, struct lay
         .scale = 1.0f / sqrtf((float)b->model->head_dim), .dtype = b->dtype,
         .q_THD = l->q_TQ, .k_SGD = c ? c->k_SGD[layer] : l->k_TK, .v_SGD = c ? c->v_SGD[layer] : l->v_TK, .o_THD = l->o_TQ, .lse_HT = l->lse_HT,
         .runs = b->at_hand.run, .n_runs = b->at_hand.n_runs, .ranges = b->at_hand.range, .key_runs = b->key_run, .n_key_runs = b->at_hand.n_runs,
+        .plan = b->plan_number,
     };
 }
 
@@ -517,6 +519,7 @@ static int embed_forward(struct backbone *b)
 static int forward(struct backbone *b)
 {
     ASSERT(b->at_hand.n_rows <= b->options.max_rows && b->at_hand.n_rows % b->tensor->size == 0);
+    b->plan_number = device_plan_number(b->device);
     b->rows = b->at_hand.n_rows;
     b->local_rows = b->rows / b->tensor->size;
     TRY(store_await_weights(b->store, BUCKET_EMBEDDING));

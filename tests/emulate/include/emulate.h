@@ -59,11 +59,13 @@ extern void (*emulate_before_wait)(void);
 /* The device that cudaSetDevice chose. */
 int emulate_device(void);
 
-/* For tests: the seed of all orders from here on (the start: CRITIC_RM_EMULATE_SEED, or 1), and how often the host has waited for the device. */
+/* For tests: the seed of all orders from here on (the start: CRITIC_RM_EMULATE_SEED, or 1), how often the host has waited for the device, and how many
+ * copies from host to device it has begun. */
 void emulate_seed(uint64_t seed);
 uint64_t emulate_random(uint64_t below);
 int64_t emulate_n_waits(void);
 int64_t emulate_n_allocations(void);     /* calls of cudaMalloc */
+int64_t emulate_n_uploads(void);
 void emulate_stop(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 #ifdef __cplusplus

@@ -1,0 +1,28 @@
+/* attention_plan_cuda: what kernels read of an attention plan (kernels.h: runs, ranges, key runs), on the device: the arrays themselves, and lists of the tiles that blocks take.
+ *
+ * A stream keeps what was made for a plan's number until another number comes, so that all layers of a pass, forward and backward, use one copy. Each array stands in device
+ * memory of its own, grown where it must be; it is written in stream order, so behind every kernel that read what was there before. Under number 0 every operation makes its own.
+ */
+#ifndef KERNELS_CUDA_ATTENTION_PLAN_CUDA_H
+#define KERNELS_CUDA_ATTENTION_PLAN_CUDA_H
+
+#include "kernels/cuda/attention.h"
+
+/* Rows of runs, or keys of key runs. */
+enum attention_side { ATTENTION_OF_ROWS, ATTENTION_OF_KEYS };
+
+struct attention_tiles { int64_t n; const struct attention_tile *tile; };
+
+struct cuda_attention_plan;
+
+/* First in every operation: what another plan left is forgotten. */
+int cuda_attention_plan_begin(struct stream *stream, const struct attention_args *a);
+/* *out is *a with runs and ranges, or key runs, on the device. */
+int cuda_attention_plan_place(struct stream *stream, const struct attention_args *a, enum attention_side side, struct attention_args *out);
+/* Tiles of up to `each` rows (row m: attention.h) of every run, or keys of every key run; the longest walk first. */
+int cuda_attention_plan_tiles(struct stream *stream, const struct attention_args *a, enum attention_side side, int64_t each, struct attention_tiles *out);
+
+/* With its stream, when that is idle. */
+void cuda_attention_plan_free(struct cuda_attention_plan *plan);
+
+#endif
