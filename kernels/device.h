@@ -18,6 +18,9 @@ struct comm;
 struct stream { struct device *device; void *handle; };
 struct event { struct device *device; void *handle; };
 
+/* Recorded work. Starts with handle NULL. */
+struct graph { struct device *device; void *handle; };
+
 enum device_copy { HOST_TO_DEVICE, DEVICE_TO_HOST, DEVICE_TO_DEVICE };
 
 struct device_ops {
@@ -30,6 +33,13 @@ struct device_ops {
     int (*event_record)(struct event *event, struct stream *stream);
     int (*event_wait)(struct event *event, struct stream *stream);            /* later work of stream waits for event */
     int (*stream_open)(struct device *device, struct stream *out);            /* one beside the device's own, for work that may run at the same time */
+    /* NULL where a call costs nothing worth saving (the CPU). Between begin and end what is queued on stream is recorded, and not done; nothing is copied to or from the host, allocated or
+     * waited for meanwhile, and no other stream comes in. run queues it all, with the memory and numbers of the recording; *ran false, and nothing queued: memory of the device's own that
+     * was named has been replaced since, or nothing was recorded. end frees what out held; it is called after a failure in between too. */
+    int (*graph_begin)(struct stream *stream);
+    int (*graph_end)(struct stream *stream, struct graph *out);
+    int (*graph_run)(struct graph *graph, struct stream *stream, bool *ran);
+    void (*graph_free)(struct graph *graph);
     void (*destroy)(struct device *device);
 };
 

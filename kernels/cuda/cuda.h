@@ -49,6 +49,8 @@ struct cuda {
     struct cuda_arena arena;
     struct cuda_stream *streams;        /* all of the device's */
     struct cuda_event *events;
+    bool recording;                     /* between graph_begin and graph_end */
+    int64_t n_replaced;                 /* how often working memory was given back for more: graphs made before name what is gone */
 };
 
 static inline struct cuda *cuda_of(const struct device *device) { return device->state; }
@@ -71,6 +73,12 @@ int cuda_event_wait(struct event *event, struct stream *stream);
 int cuda_scratch(struct stream *stream, size_t n_bytes, void **out);
 /* *memory becomes at least n_bytes of device memory; where it must grow the stream is waited for, and what stood there is lost. */
 int cuda_grow(struct stream *stream, size_t n_bytes, void **memory, size_t *memory_bytes);
+
+/* graph_cuda.c */
+int cuda_graph_begin(struct stream *stream);
+int cuda_graph_end(struct stream *stream, struct graph *out);
+int cuda_graph_run(struct graph *graph, struct stream *stream, bool *ran);
+void cuda_graph_free(struct graph *graph);
 
 /* gemm.c: what matrix products need. The device's first stream has its workspace from the start, another from its first product on. */
 int cuda_gemm_open(struct device *device);

@@ -90,7 +90,8 @@ static void cuda_destroy(struct device *device)
     free(device);
 }
 
-static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_reserve, cuda_copy, cuda_zero, cuda_synchronize, cuda_event_record, cuda_event_wait, cuda_stream_open, cuda_destroy};
+static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_reserve, cuda_copy, cuda_zero, cuda_synchronize, cuda_event_record, cuda_event_wait, cuda_stream_open,
+                                           cuda_graph_begin, cuda_graph_end, cuda_graph_run, cuda_graph_free, cuda_destroy};
 
 static void fill_table(struct kernels *table)
 {

@@ -84,6 +84,7 @@ static void reserve(void)
 cudaError_t cudaMalloc(void **out, size_t n_bytes)
 {
     MY_TURN;
+    NO_CAPTURE("cudaMalloc");
     reserve();
     *out = NULL;
     if (n_bytes == 0)
@@ -127,6 +128,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 cudaError_t cudaFree(void *at)
 {
     MY_TURN;
+    NO_CAPTURE("cudaFree");
     size_t n_bytes = 0;
     if (!at)
         return cudaSuccess;
@@ -197,6 +199,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t n_bytes, enum cud
         error = check_end(from, n_bytes, kind != cudaMemcpyHostToDevice, "source");
     if (error != cudaSuccess)
         return error;
+    if (kind != cudaMemcpyDeviceToDevice)           /* it would be read or written at each run: not known here */
+        NO_CAPTURE("cudaMemcpyAsync of host memory");
     if (kind == cudaMemcpyDeviceToDevice && overlap(to, from, n_bytes))
         return runtime_refuse(cudaErrorInvalidValue, "cudaMemcpyAsync: %zu bytes from %p to %p overlap", n_bytes, from, to);
     memory.n_uploads += kind == cudaMemcpyHostToDevice;

@@ -94,7 +94,8 @@ const char *cudaGetErrorString(cudaError_t error)
         {cudaSuccess, "no error"}, {cudaErrorInvalidValue, "invalid argument"}, {cudaErrorMemoryAllocation, "out of memory"},
         {cudaErrorInvalidConfiguration, "invalid configuration argument"}, {cudaErrorInvalidMemcpyDirection, "invalid copy direction for memcpy"},
         {cudaErrorInvalidDeviceFunction, "invalid device function"}, {cudaErrorInvalidDevice, "invalid device ordinal"},
-        {cudaErrorInvalidResourceHandle, "invalid resource handle"}, {cudaErrorNotReady, "device not ready"}, {cudaErrorLaunchOutOfResources, "too many resources requested for launch"}};
+        {cudaErrorInvalidResourceHandle, "invalid resource handle"}, {cudaErrorNotReady, "device not ready"}, {cudaErrorLaunchOutOfResources, "too many resources requested for launch"},
+        {cudaErrorStreamCaptureUnsupported, "operation not permitted when stream is capturing"}, {cudaErrorStreamCaptureInvalidated, "operation failed due to a previous error during capture"}};
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         if (table[i].error == error)
             return table[i].words;

@@ -32,6 +32,9 @@ void runtime_protect(int how);
 /* Is it a stream that lives? */
 bool runtime_is_stream(const struct CUstream_st *stream);
 #define KNOWN_STREAM(call, s) do { if (!runtime_is_stream(s)) return runtime_refuse(cudaErrorInvalidResourceHandle, call ": this is no stream"); } while (0)
+/* Is some stream capturing? Then what the call would do is not permitted, and the capture is lost. */
+bool runtime_spoils_capture(void);
+#define NO_CAPTURE(call) do { if (runtime_spoils_capture()) return runtime_refuse(cudaErrorStreamCaptureUnsupported, call ": a stream is capturing"); } while (0)
 /* Until the stream, or all of them, are empty. */
 void runtime_finish(struct CUstream_st *stream);
 void runtime_run_all(void);

@@ -3,7 +3,7 @@
  * Waiting for a stream or an event either does only what that needs, or lets other streams run in between: which of both, and which stream, is drawn. An operation's
  * turn comes when it is at the head of its stream; at the head, a wait for an event stands until the record it was queued behind is done.
  * What takes part in a collective stands at the head of its stream until the other ranks have come to it; meanwhile all streams are tried in turn, and a thread of the collectives'
- * stand-in may do so while the host waits elsewhere. So ranks may run their streams in any orders that a GPU could: only what would stand on GPUs too stands here.
+ * stand-in may do so while the host waits elsewhere. What a capturing stream is given goes to its graph, whose runs queue a copy of it. So ranks may run their streams in any orders that a GPU could: only what would stand on GPUs too stands here.
  */
 #include "tests/emulate/runtime.h"
 
@@ -27,10 +27,13 @@ struct operation {
     struct CUstream_st *behind;     /* WAIT: where that record is */
     bool (*advance)(void *context); /* SHARED */
     void *context;
+    size_t n_args;
     unsigned char args[] __attribute__((aligned(16)));
 };
 
-struct CUstream_st { struct operation *first, *last; struct CUstream_st *next; };
+struct CUgraph_st { struct operation *first, *last; bool lost; };
+struct CUgraphExec_st { struct operation *first; };
+struct CUstream_st { struct operation *first, *last; struct CUgraph_st *graph; /* capturing */ struct CUstream_st *next; };
 
 static struct { struct CUstream_st *stream; struct CUevent_st *event; int64_t n_waits; int n_shared; /* operations that other ranks take part in */ int64_t n_nudges; bool alone; } queue;
 
@@ -58,12 +61,23 @@ static struct operation *enqueue(struct CUstream_st *stream, enum kind kind, siz
     if (!op)
         emulate_stop("out of memory");
     op->kind = kind;
-    if (stream->last)
-        stream->last->next = op;
+    op->n_args = n_args;
+    struct operation **first = stream->graph ? &stream->graph->first : &stream->first, **last = stream->graph ? &stream->graph->last : &stream->last;
+    if (*first)
+        (*last)->next = op;
     else
-        stream->first = op;
-    stream->last = op;
+        *first = op;
+    *last = op;
     return op;
+}
+
+bool runtime_spoils_capture(void)
+{
+    bool any = false;
+    for (struct CUstream_st *s = queue.stream; s; s = s->next)
+        if (s->graph)
+            s->graph->lost = any = true;
+    return any;
 }
 
 static bool stands(const struct operation *op) { return op->kind == WAIT && op->event->n_done < op->count; }
@@ -186,6 +200,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
     MY_TURN;
     KNOWN_STREAM("cudaStreamDestroy", stream);
+    NO_CAPTURE("cudaStreamDestroy");
     run(stream, NULL, 0);
     for (struct CUevent_st *e = queue.event; e; e = e->next)
         e->stream = e->stream == stream ? NULL : e->stream;
@@ -202,6 +217,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     MY_TURN;
     KNOWN_STREAM("cudaStreamSynchronize", stream);
+    NO_CAPTURE("cudaStreamSynchronize");
     runtime_begin_wait();
     queue.n_waits++;
     run(stream, NULL, 0);
@@ -241,6 +257,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
     MY_TURN;
     KNOWN_STREAM("cudaEventRecord", stream);
     KNOWN_EVENT("cudaEventRecord", event);
+    if (stream->graph)
+        NO_CAPTURE("cudaEventRecord, which the stand-in does not know here");
     struct operation *op = enqueue(stream, RECORD, 0);
     op->event = event;
     op->count = ++event->n_recorded;
@@ -253,6 +271,8 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     MY_TURN;
     KNOWN_STREAM("cudaStreamWaitEvent", stream);
     KNOWN_EVENT("cudaStreamWaitEvent", event);
+    if (stream->graph)
+        NO_CAPTURE("cudaStreamWaitEvent, which the stand-in does not know here");
     if (flags != 0)
         return runtime_refuse(cudaErrorInvalidValue, "cudaStreamWaitEvent: flags are %u, not 0", flags);
     if (event->n_done == event->n_recorded)         /* done, or never recorded: nothing to wait for */
@@ -268,6 +288,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     MY_TURN;
     KNOWN_EVENT("cudaEventSynchronize", event);
+    NO_CAPTURE("cudaEventSynchronize");
     runtime_begin_wait();
     queue.n_waits++;
     run(event->stream, event, event->n_recorded);
@@ -278,6 +299,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event)
 {
     MY_TURN;
     KNOWN_EVENT("cudaEventQuery", event);
+    NO_CAPTURE("cudaEventQuery");
     runtime_begin_wait();
     if (event->n_done == event->n_recorded)
         return cudaSuccess;
@@ -289,6 +311,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
 {
     MY_TURN;
     KNOWN_STREAM("cudaStreamQuery", stream);
+    NO_CAPTURE("cudaStreamQuery");
     runtime_begin_wait();
     if (!stream->first)
         return cudaSuccess;
@@ -296,10 +319,90 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
     return runtime_fail(cudaErrorNotReady);
 }
 
+/* ---- graphs ---------------------------------------------------------------------------------------------------------------------------------- */
+
+static void free_operations(struct operation *op)
+{
+    while (op) {
+        struct operation *next = op->next;
+        free(op);
+        op = next;
+    }
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMode mode)
+{
+    MY_TURN;
+    KNOWN_STREAM("cudaStreamBeginCapture", stream);
+    if (mode != cudaStreamCaptureModeThreadLocal)
+        return runtime_refuse(cudaErrorInvalidValue, "cudaStreamBeginCapture: only captures of this thread are known here");
+    NO_CAPTURE("cudaStreamBeginCapture");
+    stream->graph = calloc(1, sizeof *stream->graph);
+    return stream->graph ? cudaSuccess : runtime_fail(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out)
+{
+    MY_TURN;
+    KNOWN_STREAM("cudaStreamEndCapture", stream);
+    struct CUgraph_st *graph = stream->graph;
+    *out = NULL;
+    if (!graph)
+        return runtime_refuse(cudaErrorInvalidValue, "cudaStreamEndCapture: the stream is not capturing");
+    stream->graph = NULL;
+    if (!graph->lost) {
+        *out = graph;
+        return cudaSuccess;
+    }
+    cudaGraphDestroy(graph);
+    return runtime_refuse(cudaErrorStreamCaptureInvalidated, "cudaStreamEndCapture: an earlier call was not permitted");
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *out, cudaGraph_t graph, unsigned long long flags)
+{
+    if (flags != 0)
+        return runtime_refuse(cudaErrorInvalidValue, "cudaGraphInstantiate: flags are %llu, not 0", flags);
+    *out = calloc(1, sizeof **out);
+    if (!*out)
+        return runtime_fail(cudaErrorMemoryAllocation);
+    (*out)->first = graph->first;       /* of one graph one is made */
+    graph->first = NULL;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream)
+{
+    MY_TURN;
+    KNOWN_STREAM("cudaGraphLaunch", stream);
+    NO_CAPTURE("cudaGraphLaunch");
+    for (const struct operation *op = exec->first; op; op = op->next) {
+        struct operation *copy = enqueue(stream, CALL, op->n_args);
+        copy->call = op->call;
+        memcpy(copy->args, op->args, op->n_args);
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    if (graph)
+        free_operations(graph->first);
+    free(graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    if (exec)
+        free_operations(exec->first);
+    free(exec);
+    return cudaSuccess;
+}
+
 bool emulate_queue_shared(struct CUstream_st *stream, bool (*advance)(void *context), void *context)
 {
     MY_TURN;
-    if (!runtime_is_stream(stream))
+    if (!runtime_is_stream(stream) || stream->graph)
         return false;
     struct operation *op = enqueue(stream, SHARED, 0);
     op->advance = advance;

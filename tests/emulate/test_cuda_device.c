@@ -133,6 +133,84 @@ static void working_memory_grows_and_is_used_again(void **state)
     wait_for(&device->stream);
 }
 
+/* ---- recorded work --------------------------------------------------------------------------------------------------------------------------- */
+
+enum { N_FLOATS = 10 };
+
+static void add(float *to, const float *x) { assert_int_equal(device->kernels->add(&device->stream, &(struct map_args){.n_elems = N_FLOATS, .dtype = F32, .dtype_y = F32, .x = x, .y = to}), OK); }
+
+static void assert_first_is(const float *memory, float want)
+{
+    float got[N_FLOATS];
+    copy(got, memory, sizeof got, DEVICE_TO_HOST);
+    wait_for(&device->stream);
+    assert_true(got[0] == want && got[N_FLOATS - 1] == want);
+}
+
+/* sum += x, twice, of whatever x holds when it runs; recording does nothing yet. */
+static void recorded_work_runs_again_on_what_its_memory_holds(void **state)
+{
+    (void)state;
+    struct graph graph = {0};
+    bool ran = true;
+    float *x = take(N_FLOATS * sizeof *x), *sum = take(N_FLOATS * sizeof *sum), numbers[N_FLOATS], want = 0.0f;
+    assert_int_equal(device->ops->graph_run(&graph, &device->stream, &ran), OK);
+    assert_false(ran);
+    assert_int_equal(device->ops->graph_begin(&device->stream), OK);
+    add(sum, x), add(sum, x);
+    assert_int_equal(device->ops->graph_end(&device->stream, &graph), OK);
+    assert_first_is(sum, 0.0f);
+    for (int run = 1; run <= 3; run++) {
+        for (int i = 0; i < N_FLOATS; i++)
+            numbers[i] = (float)run;
+        copy(x, numbers, sizeof numbers, HOST_TO_DEVICE);
+        assert_int_equal(device->ops->graph_run(&graph, &device->stream, &ran), OK);
+        assert_true(ran);
+        assert_first_is(sum, want += 2.0f * (float)run);
+    }
+    device->ops->graph_free(&graph);
+    device_free(device, (void **)&x, N_FLOATS * sizeof *x);
+    device_free(device, (void **)&sum, N_FLOATS * sizeof *sum);
+}
+
+static void work_whose_memory_was_replaced_is_not_run(void **state)
+{
+    (void)state;
+    struct graph graph = {0};
+    bool ran = true;
+    void *scratch = NULL;
+    size_t most = cuda_stream_of(&device->stream)->scratch_bytes;
+    float *x = take(N_FLOATS * sizeof *x);
+    assert_int_equal(cuda_scratch(&device->stream, most ? most : 1000, &scratch), OK);
+    assert_int_equal(device->ops->graph_begin(&device->stream), OK);
+    add(x, x);
+    assert_int_equal(device->ops->graph_end(&device->stream, &graph), OK);
+    assert_int_equal(cuda_scratch(&device->stream, 2 * most + 5000, &scratch), OK);
+    assert_int_equal(device->ops->graph_run(&graph, &device->stream, &ran), OK);
+    assert_false(ran);
+    device->ops->graph_free(&graph);
+    device_free(device, (void **)&x, N_FLOATS * sizeof *x);
+}
+
+static void waiting_and_copying_while_recording_are_refused(void **state)
+{
+    (void)state;
+    struct graph graph = {0};
+    float host[N_FLOATS] = {0}, *x = take(sizeof host);
+    copy(x, host, sizeof host, HOST_TO_DEVICE);
+    wait_for(&device->stream);
+    for (int wrong = 0; wrong < 2; wrong++) {
+        assert_int_equal(device->ops->graph_begin(&device->stream), OK);
+        assert_int_equal(wrong ? device->ops->synchronize(&device->stream) : device->ops->copy(&device->stream, x, host, sizeof host, HOST_TO_DEVICE), FAILED);
+        trace_clear();
+        assert_int_equal(device->ops->graph_end(&device->stream, &graph), FAILED);
+        assert_non_null(strstr(trace_sentence(), "work for the GPU cannot be recorded: CUDA says 'operation failed due to a previous error during capture' (901)"));
+        trace_clear();
+        assert_null(graph.handle);
+    }
+    device_free(device, (void **)&x, sizeof host);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +219,9 @@ int main(void)
         cmocka_unit_test(many_small_copies_to_the_host_all_arrive),
         cmocka_unit_test(streams_that_wait_for_each_other_take_turns),
         cmocka_unit_test(working_memory_grows_and_is_used_again),
+        cmocka_unit_test(recorded_work_runs_again_on_what_its_memory_holds),
+        cmocka_unit_test(work_whose_memory_was_replaced_is_not_run),
+        cmocka_unit_test(waiting_and_copying_while_recording_are_refused),
     };
     return cmocka_run_group_tests_name("cuda_device", tests, open_device, close_device);
 }
