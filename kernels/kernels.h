@@ -120,7 +120,8 @@ struct parts_args {
  * rows [k_first, k_first + k_count) and whole by rows [k_first + k_count, see_end). (Training only: a key's place is its token row.)
  *
  * A run's ranges may be pieces of a longer one: where a node's keys are cut after multiples of ATTENTION_PAGE keys, the result is the same bits as uncut.
- * (A piece that is not the node's last is seen whole by the rows behind it, so each run sees its node causally in its last piece alone.)
+ * (A piece that is not the node's last is seen whole by the rows behind it, so each run sees its node causally in its last piece alone.) So it is where a run's queries are cut
+ * into several runs. Calls without key runs, whose keys are a cache's and which no backward follows, may sum in another order than calls with them.
  *
  * plan: a number that its maker gives to a plan, another for each (device_plan_number): what a backend derived from runs, ranges and key runs it may keep while the number comes
  * again, with the same number of heads of both kinds. 0: it keeps nothing. Another plan under a number that is still kept gives wrong numbers. */
@@ -143,7 +144,7 @@ struct attention_args {
     const void *do_THD;
     void *dq_THD, *dk_SGD, *dv_SGD;
     float *delta_HT;            /* [H][rows] scratch of the backward: sum of o * do */
-    const struct attention_key_run *key_runs;
+    const struct attention_key_run *key_runs;   /* NULL: no backward follows */
     int n_key_runs;
     uint64_t plan;
 };

@@ -1,7 +1,9 @@
 /* attention: host side of forest attention. The plan (runs, ranges, and which block takes what) is on the device once for all layers (attention_plan_cuda.h); nothing waits for the GPU.
- * Which kernel works depends on type, head size and alignment alone, never on the plan, so that a row is the same bits in every batch. */
+ * Which kernel works depends on type, head size and alignment alone, and on whether the keys are a cache's, never on the plan: so a row is the same bits in every batch. (What
+ * attention_paged.c does with short and with long runs is the same arithmetic.) */
 #include "kernels/cuda/attention.h"
 
+#include "kernels/cuda/attention_paged_cuda.h"
 #include "kernels/cuda/attention_plan_cuda.h"
 #include "kernels/cuda/cuda.h"
 
@@ -73,15 +75,18 @@ static int launch_forward(struct stream *stream, const struct attention_args *a,
 {
     TRY(cuda_attention_plan_begin(stream, a));
     TRY(place_work(stream, a, ATTENTION_OF_ROWS, rows));
-    TRY(clear_unless(stream, n_queries(a), a->rows, a->o_THD, (int64_t)a->heads * a->dim, a->dtype));
     return launch_work(stream, rows);
 }
 
 static int cuda_attention_forward(struct stream *stream, const struct attention_args *a)
 {
     struct work rows = {.kernel = GPU_BY_DTYPE(plain_forward, a->dtype), .n_threads = ATTENTION_THREADS, .shared_bytes = plain_forward_shared(a->dim), .each = PLAIN_TILE};
+    bool fast = on_tensor_cores(a);
     TRY(check(a));
-    if (on_tensor_cores(a)) {
+    TRY(clear_unless(stream, n_queries(a), a->rows, a->o_THD, (int64_t)a->heads * a->dim, a->dtype));
+    if (fast && cuda_attention_is_paged(a))
+        return cuda_attention_paged(stream, a);
+    if (fast) {
         rows.kernel = a->dim == 64 ? &attention_forward_64 : &attention_forward_128;
         rows.n_threads = ATTENTION_FORWARD_THREADS(a->dim);
         rows.shared_bytes = attention_forward_shared(a->dim);

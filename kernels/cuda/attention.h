@@ -20,7 +20,7 @@
  * of a tile with a single row. delta is a pass of its own over o and do. Of an 8B model (32 query heads and 8 key/value heads of 128) 8,192 tokens in one line take, a layer,
  *   forward   0.55 T operations, 168 MB of device memory      floor on an H100 (989 T/s, 3.35 TB/s): 0.56 ms, by arithmetic (memory 0.05 ms)
  *   backward  1.92 T operations, 570 MB                       1.94 ms, by arithmetic (memory 0.17 ms)
- * Everything else, float32 above all: attention_plain.cu, the same walks with smaller tiles, one fused multiply-add at a time.
+ * Where keys are a cache's, attention_paged.h. Everything else, float32 above all: attention_plain.cu, the same walks with smaller tiles, one fused multiply-add at a time.
  *
  *   kernel                       rows x keys          threads    shared memory, KiB (head size 64, 128; plain at 256)
  *   forward                      128 x 64             128, 256   32   64

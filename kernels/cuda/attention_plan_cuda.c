@@ -5,22 +5,20 @@
 
 #include "kernels/cuda/cuda.h"
 
-/* What an array holds: one of the plan's own, or tiles of so many rows or keys. */
-enum array_kind { RUNS, RANGES, KEY_RUNS, ROW_TILES, KEY_TILES };
-
 struct kept_array {
-    enum array_kind kind;
-    int64_t each;                       /* of tiles; else 0 */
+    enum attention_array kind;
+    int64_t each;                       /* rows or keys of a tile, where it holds tiles; else 0 */
     int64_t n;
     bool made;                          /* for the plan at hand */
     void *memory;
     size_t n_bytes;                     /* of the memory */
 };
 
-enum { MAX_ARRAYS = 16 };
+enum { MAX_ARRAYS = 20 };
 
 struct cuda_attention_plan {
     uint64_t number;
+    struct paged_head paged;
     int n_arrays;
     struct kept_array array[MAX_ARRAYS];
 };
@@ -48,7 +46,7 @@ void cuda_attention_plan_free(struct cuda_attention_plan *plan)
     free(plan);
 }
 
-static struct kept_array *array_of(struct stream *stream, enum array_kind kind, int64_t each)
+static struct kept_array *array_of(struct stream *stream, enum attention_array kind, int64_t each)
 {
     struct cuda_attention_plan *plan = cuda_stream_of(stream)->attention;
     for (int i = 0; i < plan->n_arrays; i++)
@@ -69,6 +67,19 @@ static int fill(struct stream *stream, struct kept_array *array, const void *hos
     return OK;
 }
 
+int cuda_attention_plan_keep(struct stream *stream, enum attention_array kind, const void *host, int64_t n, size_t elem_bytes)
+{
+    return fill(stream, array_of(stream, kind, 0), host, n, elem_bytes);
+}
+
+const void *cuda_attention_plan_kept(struct stream *stream, enum attention_array kind)
+{
+    const struct kept_array *array = array_of(stream, kind, 0);
+    return array->made ? array->memory : NULL;
+}
+
+struct paged_head *cuda_attention_plan_paged(struct stream *stream) { return &cuda_stream_of(stream)->attention->paged; }
+
 /* ---- the plan's own arrays --------------------------------------------------------------------------------------------------------------------- */
 
 static int64_t n_ranges(const struct attention_args *a)
@@ -81,7 +92,7 @@ static int64_t n_ranges(const struct attention_args *a)
     return n;
 }
 
-static int place(struct stream *stream, enum array_kind kind, const void *host, int64_t n, size_t elem_bytes, const void **out)
+static int place(struct stream *stream, enum attention_array kind, const void *host, int64_t n, size_t elem_bytes, const void **out)
 {
     struct kept_array *array = array_of(stream, kind, 0);
     if (!array->made)
@@ -94,10 +105,10 @@ int cuda_attention_plan_place(struct stream *stream, const struct attention_args
 {
     const void *runs = NULL, *ranges = NULL, *key_runs = NULL;
     if (side == ATTENTION_OF_ROWS) {
-        TRY(place(stream, RUNS, a->runs, a->n_runs, sizeof *a->runs, &runs));
-        TRY(place(stream, RANGES, a->ranges, n_ranges(a), sizeof *a->ranges, &ranges));
+        TRY(place(stream, ATTENTION_RUNS, a->runs, a->n_runs, sizeof *a->runs, &runs));
+        TRY(place(stream, ATTENTION_RANGES, a->ranges, n_ranges(a), sizeof *a->ranges, &ranges));
     } else {
-        TRY(place(stream, KEY_RUNS, a->key_runs, a->n_key_runs, sizeof *a->key_runs, &key_runs));
+        TRY(place(stream, ATTENTION_KEY_RUNS, a->key_runs, a->n_key_runs, sizeof *a->key_runs, &key_runs));
     }
     *out = *a;
     out->runs = runs;
@@ -169,7 +180,7 @@ static int make_key_tiles(const struct attention_args *a, int64_t each, struct t
 
 int cuda_attention_plan_tiles(struct stream *stream, const struct attention_args *a, enum attention_side side, int64_t each, struct attention_tiles *out)
 {
-    struct kept_array *array = array_of(stream, side == ATTENTION_OF_ROWS ? ROW_TILES : KEY_TILES, each);
+    struct kept_array *array = array_of(stream, side == ATTENTION_OF_ROWS ? ATTENTION_ROW_TILES : ATTENTION_KEY_TILES, each);
     struct tile_list list = {0};
     int status = OK;
     if (!array->made) {

@@ -40,6 +40,7 @@ endforeach()
 emulate_kernels(test_faults ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/faults.cu)
 emulate_kernels(test_cuda_attention ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/attention_faults.cu)
 target_sources(test_cuda_attention PRIVATE ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/attention_faults.c)
+emulate_kernels(test_cuda_decode ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/paged_faults.cu)
 
 # Mistakes in the calls of NCCL, each in a job of its own.
 add_executable(nccl_fault tests/emulate/programs/nccl_fault.c)

@@ -364,7 +364,7 @@ static struct attention_args attention_args(const struct backbone *b, struct lay
         .rows = b->rows, .key_rows = c ? c->n_slots : b->rows, .heads = b->heads, .kv_heads = b->kv_heads, .dim = b->model->head_dim,
         .scale = 1.0f / sqrtf((float)b->model->head_dim), .dtype = b->dtype,
         .q_THD = l->q_TQ, .k_SGD = c ? c->k_SGD[layer] : l->k_TK, .v_SGD = c ? c->v_SGD[layer] : l->v_TK, .o_THD = l->o_TQ, .lse_HT = l->lse_HT,
-        .runs = b->at_hand.run, .n_runs = b->at_hand.n_runs, .ranges = b->at_hand.range, .key_runs = b->key_run, .n_key_runs = b->at_hand.n_runs,
+        .runs = b->at_hand.run, .n_runs = b->at_hand.n_runs, .ranges = b->at_hand.range, .key_runs = c ? NULL : b->key_run, .n_key_runs = c ? 0 : b->at_hand.n_runs,
         .plan = b->plan_number,
     };
 }
