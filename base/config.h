@@ -18,7 +18,7 @@ enum backbone_init { BACKBONE_PRETRAINED, BACKBONE_RANDOM };
 
 struct config {
     struct { config_text dir; int64_t seed, rounds; bool regenerate_before_last_epoch; } run;
-    struct { int kind, dtype, isa, batch_invariant, recompute; int64_t threads, watchdog_seconds, watchdog_io_seconds; double peak_tflops; } device;
+    struct { int kind, dtype, isa, batch_invariant, recompute; bool cuda_graphs; int64_t threads, watchdog_seconds, watchdog_io_seconds; double peak_tflops; } device;
     struct { int64_t data, tensor, micro_batch_tokens; bool allow_split; } mesh;
     struct { config_text path; int init; } backbone;
     struct { config_text token; } reward;

@@ -124,7 +124,9 @@ struct parts_args {
  * into several runs. Calls without key runs, whose keys are a cache's and which no backward follows, may sum in another order than calls with them.
  *
  * plan: a number that its maker gives to a plan, another for each (device_plan_number): what a backend derived from runs, ranges and key runs it may keep while the number comes
- * again, with the same number of heads of both kinds. 0: it keeps nothing. Another plan under a number that is still kept gives wrong numbers. */
+ * again, with the same number of heads of both kinds. 0: it keeps nothing. Another plan under a number that is still kept gives wrong numbers.
+ * attention_prepare: makes and places what forwards of this number will read. *fixed: then a forward that is recorded (device.h) names the same memory for every plan of as many rows that
+ * is prepared so, and serves it. */
 enum { ATTENTION_PAGE = 64 };
 struct attention_run { int32_t q_first, q_count, range_first, range_count; };
 struct attention_range { int32_t first, count; };
@@ -256,6 +258,7 @@ struct kernels {
     int (*add)(struct stream *, const struct map_args *);
     int (*cast)(struct stream *, const struct map_args *);
     int (*add_parts)(struct stream *, const struct parts_args *);
+    int (*attention_prepare)(struct stream *, const struct attention_args *, bool *fixed);
     int (*attention_forward)(struct stream *, const struct attention_args *);
     int (*attention_backward)(struct stream *, const struct attention_args *);
     int (*cross_entropy_max)(struct stream *, const struct cross_entropy_args *);

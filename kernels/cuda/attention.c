@@ -49,10 +49,10 @@ static int launch_work(struct stream *stream, const struct work *w)
     return gpu_launch(stream, w->kernel, (struct gpu_grid){.x = (unsigned)w->n_tiles, .y = (unsigned)w->launch.a.kv_heads}, w->n_threads, w->shared_bytes, &w->launch);
 }
 
-/* Clears rows of `width` elements unless as many as there are are about to be written. */
+/* Clears rows of `width` elements unless as many as there are are about to be written; always in a recording, which serves other plans. */
 static int clear_unless(struct stream *stream, int64_t n_written, int64_t n_rows, void *x, int64_t width, enum dtype dtype)
 {
-    return n_written == n_rows ? OK : cuda_zero(stream, x, (size_t)(n_rows * width) * dtype_bytes(dtype));
+    return n_written == n_rows && !cuda_of(stream->device)->recording ? OK : cuda_zero(stream, x, (size_t)(n_rows * width) * dtype_bytes(dtype));
 }
 
 static int64_t n_queries(const struct attention_args *a)
@@ -76,6 +76,13 @@ static int launch_forward(struct stream *stream, const struct attention_args *a,
     TRY(cuda_attention_plan_begin(stream, a));
     TRY(place_work(stream, a, ATTENTION_OF_ROWS, rows));
     return launch_work(stream, rows);
+}
+
+static int cuda_attention_prepare(struct stream *stream, const struct attention_args *a, bool *fixed)
+{
+    TRY(check(a));
+    *fixed = a->plan != 0 && on_tensor_cores(a) && cuda_attention_is_paged(a);
+    return *fixed ? cuda_attention_paged_prepare(stream, a) : OK;
 }
 
 static int cuda_attention_forward(struct stream *stream, const struct attention_args *a)
@@ -140,6 +147,7 @@ static int cuda_attention_backward(struct stream *stream, const struct attention
 
 void cuda_attention_table(struct kernels *table)
 {
+    table->attention_prepare = cuda_attention_prepare;
     table->attention_forward = cuda_attention_forward;
     table->attention_backward = cuda_attention_backward;
 }

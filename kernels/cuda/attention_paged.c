@@ -15,14 +15,13 @@ int cuda_attention_paged_place(struct stream *stream, const struct paged_plan *p
     return cuda_attention_plan_keep(stream, ATTENTION_PAGED_HEAD, &p->head, 1, sizeof p->head);
 }
 
-static size_t up(size_t n_bytes) { return (n_bytes + 255) / 256 * 256; }
-
 static int fill_launch(struct stream *stream, const struct attention_args *a, struct paged_launch *l)
 {
-    size_t n = (size_t)cuda_attention_plan_paged(stream)->n_slots * (size_t)a->heads, o_bytes = up(n * (size_t)a->dim * sizeof(float));
-    void *memory = NULL;
-    TRY(cuda_scratch(stream, o_bytes + n * 2 * sizeof(float), &memory));
-    *l = (struct paged_launch){.a = *a, .o_SHD = memory, .state_SH = (float *)(void *)((char *)memory + o_bytes)};
+    size_t n = (size_t)cuda_attention_plan_paged(stream)->n_slots * (size_t)a->heads;
+    void *o = NULL, *state = NULL;
+    TRY(cuda_attention_plan_room(stream, ATTENTION_PAGED_O, n * (size_t)a->dim * sizeof(float), &o));
+    TRY(cuda_attention_plan_room(stream, ATTENTION_PAGED_STATE, n * 2 * sizeof(float), &state));
+    *l = (struct paged_launch){.a = *a, .o_SHD = o, .state_SH = state};
     l->a.runs = NULL, l->a.ranges = NULL;
     l->head = cuda_attention_plan_kept(stream, ATTENTION_PAGED_HEAD);
     l->tile = cuda_attention_plan_kept(stream, ATTENTION_PAGED_TILES);
@@ -33,17 +32,23 @@ static int fill_launch(struct stream *stream, const struct attention_args *a, st
     return OK;
 }
 
+static bool is_recording(const struct stream *stream) { return cuda_of(stream->device)->recording; }
+
+/* A recording serves other plans: then a grid that fills the GPU, whatever this one's number of items is. */
 static int launch_items(struct stream *stream, const struct gpu_kernel *kernel, int32_t n, size_t shared_bytes, const struct paged_launch *l)
 {
-    struct gpu_grid grid = {.x = (unsigned)n, .y = (unsigned)l->a.kv_heads};
-    return n == 0 ? OK : gpu_launch(stream, kernel, grid, ATTENTION_THREADS, shared_bytes, l);
+    enum { ALL_BLOCKS = 1024 };
+    int32_t blocks = is_recording(stream) ? (ALL_BLOCKS + l->a.kv_heads - 1) / l->a.kv_heads : n;
+    struct gpu_grid grid = {.x = (unsigned)blocks, .y = (unsigned)l->a.kv_heads};
+    return blocks == 0 ? OK : gpu_launch(stream, kernel, grid, ATTENTION_THREADS, shared_bytes, l);
 }
 
 static int launch_merge(struct stream *stream, int32_t n, const struct paged_launch *l)
 {
     enum { MAX_BLOCKS = 8192 };
-    struct gpu_grid grid = {.x = cuda_blocks((int64_t)n * l->a.heads, ATTENTION_WARPS, MAX_BLOCKS)};
-    return n == 0 ? OK : gpu_launch(stream, l->a.dim == 64 ? &paged_merge_64 : &paged_merge_128, grid, ATTENTION_THREADS, 0, l);
+    int64_t rows = is_recording(stream) ? l->a.rows : n;
+    struct gpu_grid grid = {.x = cuda_blocks(rows * l->a.heads, ATTENTION_WARPS, MAX_BLOCKS)};
+    return rows == 0 ? OK : gpu_launch(stream, l->a.dim == 64 ? &paged_merge_64 : &paged_merge_128, grid, ATTENTION_THREADS, 0, l);
 }
 
 int cuda_attention_paged_run(struct stream *stream, const struct attention_args *a)
@@ -59,8 +64,9 @@ int cuda_attention_paged_run(struct stream *stream, const struct attention_args 
 
 bool cuda_attention_is_paged(const struct attention_args *a) { return !a->key_runs && a->heads / a->kv_heads <= PAGED_ROWS; }
 
-int cuda_attention_paged(struct stream *stream, const struct attention_args *a)
+int cuda_attention_paged_prepare(struct stream *stream, const struct attention_args *a)
 {
+    struct paged_launch l;
     TRY(cuda_attention_plan_begin(stream, a));
     if (!cuda_attention_plan_kept(stream, ATTENTION_PAGED_HEAD)) {
         struct paged_plan plan;
@@ -69,5 +75,11 @@ int cuda_attention_paged(struct stream *stream, const struct attention_args *a)
         paged_plan_free(&plan);
         TRY(status);
     }
+    return fill_launch(stream, a, &l);
+}
+
+int cuda_attention_paged(struct stream *stream, const struct attention_args *a)
+{
+    TRY(cuda_attention_paged_prepare(stream, a));
     return cuda_attention_paged_run(stream, a);
 }

@@ -6,6 +6,8 @@
 
 /* Whether keys come from a cache: no backward follows. (Of an operation that tensor cores do.) */
 bool cuda_attention_is_paged(const struct attention_args *a);
+/* What a plan needs goes to the device. */
+int cuda_attention_paged_prepare(struct stream *stream, const struct attention_args *a);
 /* o and lse of all rows that are in a run. */
 int cuda_attention_paged(struct stream *stream, const struct attention_args *a);
 

@@ -78,6 +78,14 @@ const void *cuda_attention_plan_kept(struct stream *stream, enum attention_array
     return array->made ? array->memory : NULL;
 }
 
+int cuda_attention_plan_room(struct stream *stream, enum attention_array kind, size_t n_bytes, void **out)
+{
+    struct kept_array *array = array_of(stream, kind, 0);
+    TRY(cuda_grow(stream, n_bytes, &array->memory, &array->n_bytes));
+    *out = array->memory;
+    return OK;
+}
+
 struct paged_head *cuda_attention_plan_paged(struct stream *stream) { return &cuda_stream_of(stream)->attention->paged; }
 
 /* ---- the plan's own arrays --------------------------------------------------------------------------------------------------------------------- */

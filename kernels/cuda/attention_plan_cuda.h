@@ -26,9 +26,12 @@ int cuda_attention_plan_tiles(struct stream *stream, const struct attention_args
 enum attention_array {
     ATTENTION_RUNS, ATTENTION_RANGES, ATTENTION_KEY_RUNS, ATTENTION_ROW_TILES, ATTENTION_KEY_TILES,
     ATTENTION_PAGED_HEAD, ATTENTION_PAGED_TILES, ATTENTION_PAGED_ROWS, ATTENTION_PAGED_SPLITS, ATTENTION_PAGED_CHAINS, ATTENTION_PAGED_MERGES,
+    ATTENTION_PAGED_O, ATTENTION_PAGED_STATE,
 };
 int cuda_attention_plan_keep(struct stream *stream, enum attention_array kind, const void *host, int64_t n, size_t elem_bytes);
 const void *cuda_attention_plan_kept(struct stream *stream, enum attention_array kind);
+/* At least n_bytes that hold nothing of the plan: the same memory from call to call, until it must grow. */
+int cuda_attention_plan_room(struct stream *stream, enum attention_array kind, size_t n_bytes, void **out);
 struct paged_head *cuda_attention_plan_paged(struct stream *stream);
 
 /* With its stream, when that is idle. */

@@ -50,7 +50,7 @@ struct cuda {
     struct cuda_stream *streams;        /* all of the device's */
     struct cuda_event *events;
     bool recording;                     /* between graph_begin and graph_end */
-    int64_t n_replaced;                 /* how often working memory was given back for more: graphs made before name what is gone */
+    int64_t n_replaced;                 /* how often working memory was allocated, or given back for more: graphs made before name what is gone */
 };
 
 static inline struct cuda *cuda_of(const struct device *device) { return device->state; }

@@ -208,7 +208,7 @@ int cuda_grow(struct stream *stream, size_t n_bytes, void **memory, size_t *memo
         return OK;
     size_t grown = n_bytes > 2 * *memory_bytes ? n_bytes : 2 * *memory_bytes;
     ASSERT(!cuda_of(stream->device)->recording);
-    cuda_of(stream->device)->n_replaced += *memory != NULL;
+    cuda_of(stream->device)->n_replaced++;
     TRY(look_around(stream, NULL));
     CUDA_CHECK(cudaStreamSynchronize(cuda_stream_of(stream)->handle), "work on the GPU failed");
     CUDA_CHECK(cudaFree(*memory), "cannot give memory of the GPU back");

@@ -22,6 +22,7 @@ const struct kernels kernels_ref = {
     .add_parts = ref_add_parts,
     .add = ref_add,
     .cast = ref_cast,
+    .attention_prepare = ref_attention_prepare,
     .attention_forward = ref_attention_forward,
     .attention_backward = ref_attention_backward,
     .cross_entropy_max = ref_cross_entropy_max,

@@ -20,6 +20,7 @@ int ref_add_parts(struct stream *, const struct parts_args *);
 int ref_scatter_rows(struct stream *, const struct rows_args *);
 int ref_add(struct stream *, const struct map_args *);
 int ref_cast(struct stream *, const struct map_args *);
+int ref_attention_prepare(struct stream *, const struct attention_args *, bool *fixed);
 int ref_attention_forward(struct stream *, const struct attention_args *);
 int ref_attention_backward(struct stream *, const struct attention_args *);
 int ref_cross_entropy_max(struct stream *, const struct cross_entropy_args *);

@@ -62,6 +62,10 @@ static void launch(const void *packed)
     emulate_run(&whole);
 }
 
+static int64_t n_launches;
+
+int64_t emulate_n_launches(void) { return n_launches; }
+
 cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *function, void **args)
 {
     MY_TURN;
@@ -74,6 +78,7 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *fu
     cudaError_t error = check_launch(config, kernel);
     if (error != cudaSuccess)
         return error;
+    n_launches++;
     struct packed_launch p = {.launch = {kernel, NULL, {config->gridDim.x, config->gridDim.y, config->gridDim.z}, (int)config->blockDim.x, config->dynamicSmemBytes}};
     memcpy(p.args, args[0], kernel->args_bytes);
     emulate_queue(config->stream, launch, &p, offsetof(struct packed_launch, args) + kernel->args_bytes);

@@ -231,7 +231,7 @@ static void cut_into_rows(struct random_forest *forest, struct attention_args *a
     a->runs = forest->runs = run, a->n_runs = forest->n_runs = n_runs, a->ranges = forest->ranges = range, forest->n_ranges = n_ranges;
 }
 
-static int run_attention_forward(struct pass *p)
+static int forward_of(struct pass *p, bool prepares)
 {
     struct attention_args a;
     struct random_forest forest = draw_forest(p, &a);
@@ -247,11 +247,22 @@ static int run_attention_forward(struct pass *p)
     a.o_THD = pass_out(p, pass_draw(p, ACTIVATION, a.rows * a.heads * a.dim, 1.0), "o");
     float *lse = calloc((size_t)(a.rows * a.heads + 1), sizeof *lse);   /* of padding rows lse is not defined: what is there stays or becomes 0 */
     a.lse_HT = pass_out(p, pass_given(p, SINGLE, lse, a.rows * a.heads), "lse");
-    int status = p->kernels->attention_forward(&p->device->stream, &a);
+    int status = OK;
+    bool fixed;
+    if (prepares) {
+        a.key_runs = NULL, a.n_key_runs = 0;
+        a.plan = device_plan_number(p->device);
+        status = p->kernels->attention_prepare(&p->device->stream, &a, &fixed);
+    }
+    if (status == OK)
+        status = p->kernels->attention_forward(&p->device->stream, &a);
     free(lse);
     random_forest_destroy(&forest);
     return status;
 }
+
+static int run_attention_forward(struct pass *p) { return forward_of(p, false); }
+static int run_attention_prepare(struct pass *p) { return forward_of(p, true); }
 
 static float *host_draw(struct pass *p, int64_t n_elems, double scale)
 {
@@ -502,7 +513,7 @@ static int run_sample(struct pass *p)
 const struct kernel_slot kernel_slots[N_KERNEL_SLOTS] = {
     SLOT(gemm), SLOT(bias_forward), SLOT(bias_backward), SLOT(rmsnorm_forward), SLOT(rmsnorm_backward), SLOT(rope), SLOT(swiglu_forward),
     SLOT(swiglu_backward), SLOT(embedding_forward), SLOT(embedding_backward), SLOT(gather_rows), SLOT(scatter_add_rows), SLOT(add), SLOT(cast),
-    SLOT(attention_forward), SLOT(attention_backward), SLOT(cross_entropy_max), SLOT(cross_entropy_sum), SLOT(cross_entropy_loss),
+    SLOT(attention_prepare), SLOT(attention_forward), SLOT(attention_backward), SLOT(cross_entropy_max), SLOT(cross_entropy_sum), SLOT(cross_entropy_loss),
     SLOT(cross_entropy_backward), SLOT(reward_forward), SLOT(reward_backward), SLOT(bradley_terry), SLOT(adamw), SLOT(norm_squared),
     SLOT(scatter_rows), SLOT(add_parts), SLOT(sample),
 };

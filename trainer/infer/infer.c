@@ -15,7 +15,7 @@ static int64_t pass_rows(const struct config *config, int tensor_size)
 
 static struct backbone_options backbone_options(const struct config *config, const struct model_config *model, int tensor_size)
 {
-    return (struct backbone_options){.max_rows = pass_rows(config, tensor_size), .max_positions = model->max_position};
+    return (struct backbone_options){.max_rows = pass_rows(config, tensor_size), .max_positions = model->max_position, .record = config->device.cuda_graphs};
 }
 
 void infer_count(const struct config *config, const struct model_config *model, const struct param_table *table, int tensor_size, struct infer_bytes *out)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/slicer.h"
+#include "trainer/model/recorded_passes.h"
 #include "trainer/model/rope.h"
 
 /* What one layer keeps between forward and backward. */
@@ -48,6 +49,8 @@ struct backbone {
     struct backbone_rows at_hand;       /* the rows of this pass, */
     const struct attention_key_run *key_run;    /* seen from their keys (backward), */
     const struct kv_memory *cache;      /* and the keys they see; NULL: those of the pass itself */
+    struct recorded_passes *recorded;   /* NULL: every pass is queued call by call */
+    const struct kv_memory *recorded_of;        /* the cache that recordings name: the first */
     uint64_t plan_number;               /* of the rows at hand (kernels.h, attention_args) */
     int64_t rows, local_rows;           /* of the forest at hand */
     void *block;
@@ -208,6 +211,8 @@ int backbone_create(const struct model_config *model, struct store *store, const
     TRY_DONE(device_alloc(b->device, b->n_bytes, &b->block));
     slice_all(b, b->block);
     TRY_DONE(upload_rope(b));
+    if (options->record && b->tensor->size == 1)
+        TRY_DONE(recorded_create(b->device, options->max_rows, &b->recorded));
     *out = b;
     return OK;
 done:
@@ -220,6 +225,7 @@ void backbone_destroy(struct backbone **out)
     struct backbone *b = *out;
     if (!b)
         return;
+    recorded_destroy(&b->recorded);
     if (b->block)
         device_free(b->device, &b->block, b->n_bytes);
     free(b->layer);
@@ -515,13 +521,17 @@ static int embed_forward(struct backbone *b)
     return b->device->ops->copy(stream_of(b), b->h_in_SC[0], own_rows(b, b->part_TC), local_bytes, DEVICE_TO_DEVICE);
 }
 
-/* The rows at hand through all layers. */
-static int forward(struct backbone *b)
+static void begin_rows(struct backbone *b)
 {
     ASSERT(b->at_hand.n_rows <= b->options.max_rows && b->at_hand.n_rows % b->tensor->size == 0);
     b->plan_number = device_plan_number(b->device);
     b->rows = b->at_hand.n_rows;
     b->local_rows = b->rows / b->tensor->size;
+}
+
+/* The rows at hand through all layers. */
+static int forward(struct backbone *b)
+{
     TRY(store_await_weights(b->store, BUCKET_EMBEDDING));
     TRY(embed_forward(b));
     TRY(store_await_weights(b->store, BUCKET_LAYER(0)));
@@ -551,6 +561,7 @@ int backbone_forward(struct backbone *b, const struct placed_forest *placed, con
     b->position_T = placed->position_T;
     b->key_run = plan->key_run;
     b->cache = NULL;
+    begin_rows(b);
     return forward(b);
 }
 
@@ -565,16 +576,31 @@ static int upload_rows(struct backbone *b, const struct backbone_rows *rows)
     return ops->copy(stream_of(b), b->slot_T, rows->slot, n_bytes, HOST_TO_DEVICE);
 }
 
+static int forward_of(void *b) { return forward(b); }
+
+/* The plan is on the device before the pass runs: a recording reads what stands there. */
+static int forward_recorded(struct backbone *b)
+{
+    bool fixed;
+    struct attention_args args = attention_args(b, memory_of(b, 0), 0);
+    TRY(kernels_of(b)->attention_prepare(stream_of(b), &args, &fixed));
+    return fixed ? recorded_run(b->recorded, b->rows, forward_of, b) : forward(b);
+}
+
 int backbone_forward_cached(struct backbone *b, const struct backbone_rows *rows, const struct kv_memory *cache, const void **hidden_TC)
 {
+    struct backbone_rows filled = *rows;
     ASSERT(!b->options.with_backward);
     *hidden_TC = b->norm_TC;
-    b->at_hand = *rows;
-    b->cache = cache;
     if (rows->n_rows == 0)
         return OK;
-    TRY(upload_rows(b, rows));
-    return forward(b);
+    b->recorded_of = b->recorded_of ? b->recorded_of : cache;
+    bool recorded = b->recorded && b->recorded_of == cache && recorded_fill(b->recorded, rows, &filled);
+    b->at_hand = filled;
+    b->cache = cache;
+    TRY(upload_rows(b, &filled));
+    begin_rows(b);
+    return recorded ? forward_recorded(b) : forward(b);
 }
 
 int backbone_hidden_grad(struct backbone *b, void **dhidden_TC)

@@ -20,6 +20,7 @@ struct backbone_options {
     int64_t max_positions;
     bool recompute;             /* per layer */
     bool with_backward;
+    bool record;                /* cached passes of few rows, where the device records and one rank has the whole model */
 };
 
 /* Bytes of activations and working memory per rank. */

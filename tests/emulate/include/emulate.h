@@ -66,6 +66,7 @@ uint64_t emulate_random(uint64_t below);
 int64_t emulate_n_waits(void);
 int64_t emulate_n_allocations(void);     /* calls of cudaMalloc */
 int64_t emulate_n_uploads(void);
+int64_t emulate_n_launches(void);        /* kernels that the host named: those of a graph count when it is made */
 void emulate_stop(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 
 #ifdef __cplusplus
