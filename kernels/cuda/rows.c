@@ -18,11 +18,25 @@ static int cuda_embedding_forward(struct stream *stream, const struct embedding_
     return launch_rows(stream, GPU_BY_DTYPE(embedding_forward, a->dtype), a->rows, a->cols, a->dtype, a);
 }
 
+/* Rows in the order of their tokens, in scratch. */
+static int order_tokens(struct stream *stream, const struct embedding_args *a, const struct token_place **out)
+{
+    void *memory = NULL;
+    TRY(cuda_scratch(stream, 2 * (size_t)a->rows * sizeof **out, &memory));
+    struct token_order_args args = {a->rows, a->token, a->vocab_first, a->vocab_count, 1, {memory, (struct token_place *)memory + a->rows}};
+    while (a->vocab_count >> (ORDER_BITS * args.n_passes) > 0)
+        args.n_passes++;
+    *out = args.place[(args.n_passes - 1) % 2];
+    return gpu_launch(stream, &token_order, (struct gpu_grid){.x = 1}, ORDER_THREADS, 0, &args);
+}
+
 static int cuda_embedding_backward(struct stream *stream, const struct embedding_args *a)
 {
+    struct embedding_backward_args args = {*a, NULL};
     if (a->rows == 0 || a->cols == 0)
         return OK;
-    return gpu_launch(stream, GPU_BY_DTYPE(embedding_backward, a->dtype), (struct gpu_grid){.x = (unsigned)a->rows}, ROWS_THREADS, 0, a);
+    TRY(order_tokens(stream, a, &args.place));
+    return gpu_launch(stream, GPU_BY_DTYPE(embedding_backward, a->dtype), (struct gpu_grid){.x = (unsigned)a->rows}, ROWS_THREADS, 0, &args);
 }
 
 static int cuda_gather_rows(struct stream *stream, const struct rows_args *a)

@@ -62,65 +62,32 @@ template <class T> GPU_DEVICE void scatter_add_rows(const struct rows_args &a)
     }
 }
 
-/* ---- embedding backward: row `token` of dtable belongs to the block of the first row t that has it, which adds the rows that have it in their order ----- */
+/* ---- embedding backward: a block for each place in the order of tokens; the first of a token adds all its rows, in their order ---- */
 
-/* The rows of [first, first + threads) that have the token, in order; returns how many. All threads come here; the barriers also
- * part it from the call before. */
-GPU_DEVICE int find_rows(const struct embedding_args &a, uint32_t token, int64_t first, int *found, int *n_of_warp)
+template <class T> GPU_DEVICE void embedding_backward(const struct embedding_backward_args &args)
 {
-    int64_t t = first + gpu_thread();
-    bool same = t < a.rows && a.token[t] == token;
-    uint32_t votes = gpu_ballot(same);
-    if (gpu_lane() == 0)
-        n_of_warp[gpu_warp()] = gpu_popcount(votes);
-    gpu_barrier();
-    int before = 0, all = 0;
-    for (int w = 0; w < gpu_n_threads() / WARP; w++) {
-        before += w < gpu_warp() ? n_of_warp[w] : 0;
-        all += n_of_warp[w];
-    }
-    if (same)
-        found[before + gpu_popcount(votes & ((1u << gpu_lane()) - 1u))] = gpu_thread();
-    gpu_barrier();
-    return all;
-}
-
-/* dtable's row += the rows found. A thread keeps to its columns. */
-template <class T> GPU_DEVICE void add_rows(const struct embedding_args &a, float *sum, int64_t first, const int *found, int n_found)
-{
+    const struct embedding_args &a = args.a;
     const int N = chunk_of<T>::N;
     bool aligned = all_on_16<T>(a.dy, a.dtable, a.cols);
+    int64_t first = gpu_block_x();
+    uint32_t key = args.place[first].key;
+    if ((int64_t)key == a.vocab_count || (first > 0 && args.place[first - 1].key == key))
+        return;
     for (int64_t c = (int64_t)gpu_thread() * N; c < a.cols; c += (int64_t)gpu_n_threads() * N) {
         int n = (int)least(N, a.cols - c);
-        float x[N];
-        load_floats<N>(x, sum + c, n, aligned);
-        for (int i = 0; i < n_found; i++) {
-            struct chunk<T> dy = load_chunk((const T *)a.dy + (first + found[i]) * a.cols + c, n, aligned);
+        float *sum = a.dtable + key * a.cols + c, x[N];
+        load_floats<N>(x, sum, n, aligned);
+        for (int64_t i = first; i < a.rows && args.place[i].key == key; i++) {
+            struct chunk<T> dy = load_chunk((const T *)a.dy + args.place[i].row * a.cols + c, n, aligned);
             for (int j = 0; j < N; j++)
                 x[j] += to_float(dy.x[j]);
         }
-        store_floats<N>(sum + c, x, n, aligned);
+        store_floats<N>(sum, x, n, aligned);
     }
 }
 
-template <class T> GPU_DEVICE void embedding_backward(const struct embedding_args &a)
-{
-    GPU_SHARED(int, found, [ROWS_THREADS]);
-    GPU_SHARED(int, n_of_warp, [ROWS_THREADS / WARP]);
-    int64_t own = gpu_block_x();
-    uint32_t token = a.token[own];
-    if ((int64_t)token < a.vocab_first || (int64_t)token >= a.vocab_first + a.vocab_count)
-        return;
-    for (int64_t first = 0; first < own; first += gpu_n_threads())
-        if (find_rows(a, token, first, found, n_of_warp) > 0 && first + found[0] < own)
-            return;                         /* an earlier row has it: that block adds this row too */
-    float *sum = a.dtable + ((int64_t)token - a.vocab_first) * a.cols;
-    for (int64_t first = own / gpu_n_threads() * gpu_n_threads(); first < a.rows; first += gpu_n_threads())
-        add_rows<T>(a, sum, first, found, find_rows(a, token, first, found, n_of_warp));
-}
-
 GPU_KERNEL_BY_DTYPE(embedding_forward, ROWS_THREADS, struct embedding_args)
-GPU_KERNEL_BY_DTYPE(embedding_backward, ROWS_THREADS, struct embedding_args)
+GPU_KERNEL_BY_DTYPE(embedding_backward, ROWS_THREADS, struct embedding_backward_args)
 GPU_KERNEL_BY_DTYPE(gather_rows, ROWS_THREADS, struct rows_args)
 GPU_KERNEL_BY_DTYPE(scatter_add_rows, ROWS_THREADS, struct rows_args)
 GPU_KERNEL_BY_DTYPE(scatter_rows, ROWS_THREADS, struct rows_args)

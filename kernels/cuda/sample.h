@@ -5,7 +5,7 @@
 #include "kernels/cuda/launch.h"
 #include "kernels/kernels.h"
 
-enum { SAMPLE_THREADS = 256 };
+enum { SAMPLE_THREADS = 256, SAMPLE_TRIES = 15 /* bounds tried in one pass over a row */ };
 
 #ifdef __cplusplus
 extern "C" {

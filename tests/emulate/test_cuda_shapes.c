@@ -185,6 +185,37 @@ static void many_tokens_and_comparisons_agree(void **state)
     both("bradley_terry", run_many_comparisons);
 }
 
+static void *on_device(const void *host, size_t n_bytes)
+{
+    void *memory = NULL;
+    assert_int_equal(device_alloc(device, n_bytes, &memory), OK);
+    assert_int_equal(device->ops->copy(&device->stream, memory, host, n_bytes, HOST_TO_DEVICE), OK);
+    return memory;
+}
+
+/* Over a vocabulary of several digits, part of which is elsewhere, in float32: bit for bit as the reference adds them, whose order rounding shows. */
+static void rows_of_a_token_are_added_in_their_order(void **state)
+{
+    (void)state;
+    enum { ROWS = 1100, COLS = 3, FIRST = 100, COUNT = 4096 };
+    static uint32_t token[ROWS];
+    static float dy[ROWS * COLS], want[COUNT * COLS], got[COUNT * COLS];
+    struct random random = {12};
+    for (int t = 0; t < ROWS; t++)
+        token[t] = random_int(&random, 0, 2) > 0 ? (uint32_t)random_int(&random, FIRST + COUNT - 7, FIRST + COUNT + 1) : (uint32_t)random_int(&random, 0, FIRST + COUNT + 50);
+    for (int i = 0; i < ROWS * COLS; i++)
+        dy[i] = ldexpf((float)random_uniform(&random, -1.0, 1.0), (int)random_int(&random, 0, 20));
+    struct embedding_args a = {.rows = ROWS, .cols = COLS, .dtype = F32, .token = token, .vocab_first = FIRST, .vocab_count = COUNT, .dy = dy, .dtable = want};
+    assert_int_equal(kernels_ref.embedding_backward(NULL, &a), OK);
+    void *memory[] = {on_device(token, sizeof token), on_device(dy, sizeof dy), on_device(got, sizeof got)};
+    a.token = memory[0], a.dy = memory[1], a.dtable = memory[2];
+    assert_int_equal(device->kernels->embedding_backward(&device->stream, &a), OK);
+    assert_int_equal(device->ops->copy(&device->stream, got, memory[2], sizeof got, DEVICE_TO_HOST), OK);
+    assert_int_equal(device->ops->synchronize(&device->stream), OK);
+    assert_memory_equal(got, want, sizeof want);
+    device_free(device, &memory[0], sizeof token), device_free(device, &memory[1], sizeof dy), device_free(device, &memory[2], sizeof got);
+}
+
 /* ---- off 16 bytes ---------------------------------------------------------------------------------------------------------------------------- */
 
 /* Operands begin one element behind an aligned place. */
@@ -236,6 +267,7 @@ int main(void)
         cmocka_unit_test(losses_of_long_rows_agree),
         cmocka_unit_test(sampling_from_a_long_row_agrees),
         cmocka_unit_test(many_tokens_and_comparisons_agree),
+        cmocka_unit_test(rows_of_a_token_are_added_in_their_order),
         cmocka_unit_test(operands_off_16_bytes_agree),
     };
     return cmocka_run_group_tests_name("cuda_shapes", tests, open_device, close_device);
