@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Three hosts in namespaces, two ranks on each: every rank takes its GPU of its own host, whether the host shows its GPUs to all ranks or each rank one of its own, and they sum over NCCL (the
+# emulated CUDA module). By mpirun, and by srun in a Slurm of three nodes. Skipped without root, namespaces, or Slurm.
+. "$TOOLS/cli.sh"
+. "$TOOLS/hosts.sh"
+. "$TOOLS/slurm.sh"
+command -v slurmctld >/dev/null && command -v munged >/dev/null && command -v ip >/dev/null && [ "$(id -u)" -eq 0 ] ||
+    { echo "skipped: needs root, iproute2, slurm-wlm and munge (ci/install.sh iproute2 slurm-wlm munge)"; exit 77; }
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_btl=self,vader,tcp OMPI_MCA_btl_tcp_if_include=eth0
+export CRITIC_RM_CUDA_MODULE=$EMULATED_MODULE LOCAL_GPU
+unset CUDA_VISIBLE_DEVICES NCCL_HOSTID
+chmod 755 "$dir"
+trap 'hosts_down; rm -rf "$dir"' EXIT
+hosts_up "$dir/hosts" >"$dir/hosts.log" 2>&1 || { cat "$dir/hosts.log"; echo "skipped: hosts cannot be made here, since namespaces, bridges or veth are not allowed"; exit 77; }
+
+by_mpirun() { timeout 100 bash -c '. "$TOOLS/hosts.sh"; hosts_ranks "$@"' _ "$@"; } # by_mpirun RANKS COMMAND...
+by_srun() { local n=$1; shift; slurm srun --mpi=pmix --nodes=3 --ntasks="$n" --ntasks-per-node=$((n / 3)) "$@"; } # by_srun RANKS COMMAND...
+
+# in_turn COMMAND...: six ranks; on each of three hosts the first takes GPU 0 of 2, the second GPU 1, and all hosts' GPUs are called alike
+in_turn() {
+    "$@" >"$dir/taken" 2>"$dir/err" || { cat "$dir/taken" "$dir/err"; return 1; }
+    sort "$dir/taken" | tee "$dir/sorted"
+    diff <(sed 's/ seen .*//' "$dir/sorted") - <<T && [ "$(sed 's/.* seen //' "$dir/sorted" | sort -u | wc -l)" -eq 1 ]
+rank 0 host 0 gpu 0 of 2
+rank 1 host 0 gpu 1 of 2
+rank 2 host 1 gpu 0 of 2
+rank 3 host 1 gpu 1 of 2
+rank 4 host 2 gpu 0 of 2
+rank 5 host 2 gpu 1 of 2
+T
+}
+# its_own COMMAND...: six ranks, each of which sees one GPU; the two of a host see two
+its_own() {
+    "$@" >"$dir/taken" 2>"$dir/err" || { cat "$dir/taken" "$dir/err"; return 1; }
+    sort "$dir/taken" | tee "$dir/sorted"
+    diff <(sed 's/ seen .*//' "$dir/sorted") - <<T || return 1
+rank 0 host 0 gpu 0 of 1
+rank 1 host 0 gpu 0 of 1
+rank 2 host 1 gpu 0 of 1
+rank 3 host 1 gpu 0 of 1
+rank 4 host 2 gpu 0 of 1
+rank 5 host 2 gpu 0 of 1
+T
+    [ "$(sed -E 's/rank . (host .) gpu . of . (.*)/\1 \2/' "$dir/sorted" | sort -u | wc -l)" -eq 6 ] && [ "$(sed 's/.* seen //' "$dir/sorted" | sort -u | wc -l)" -eq 2 ]
+}
+too_many="rank 2 is number 3 of the ranks to which host 0 shows the same 2 GPUs: start at most as many ranks on a host as it has GPUs"
+
+two() { CUDA_VISIBLE_DEVICES=0,1 "$@"; } # each rank sees the two GPUs of its host
+one='CUDA_VISIBLE_DEVICES=${OMPI_COMM_WORLD_LOCAL_RANK:-$SLURM_LOCALID} exec "$LOCAL_GPU"'
+check "mpirun: ranks take the GPUs of their host in turn" in_turn two by_mpirun 6 "$LOCAL_GPU"
+check "mpirun: each its own, where it sees one" its_own by_mpirun 6 bash -c "$one"
+check "mpirun: three ranks on a host of two GPUs are refused" says 2 "$too_many" two by_mpirun 9 "$LOCAL_GPU"
+
+trap 'slurm_down; hosts_down; rm -rf "$dir"' EXIT
+slurm_up "$dir/slurm" || { echo "Slurm did not start"; exit 1; }
+check "srun: ranks take the GPUs of their host in turn" in_turn by_srun 6 --gpus-per-node=2 "$LOCAL_GPU"
+check "srun: each its own, where Slurm shows it one" its_own by_srun 6 --gpus-per-node=2 --gpu-bind=single:1 "$LOCAL_GPU"
+check "srun: each its own, where the job script shows it one" its_own by_srun 6 bash -c "$one"
+check "srun: three ranks on a host of two GPUs are refused" says 2 "$too_many" by_srun 9 --gpus-per-node=2 "$LOCAL_GPU"
+finish
