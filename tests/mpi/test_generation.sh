@@ -181,11 +181,11 @@ long_pair() { # what the cache holds decides nothing in a set: the job ends, and
 check "a pair that the cache could never hold ends critique, which names what would do, and goes on with it" long_pair
 long_refine() { # long_refine MODE
     local refine=(refine generate.refine="$1" data.max_path_tokens=320 data.max_critique_tokens=100 "$dir/judged")
-    says 2 "record long: generate.kv_memory_mb is too small for a path of 3" wide 1 "${refine[@]}" generate.kv_memory_mb=1 "$dir/long_$1" || return 1
+    says 2 "record long: generate.kv_memory_mb is too small for a path of 2" wide 1 "${refine[@]}" generate.kv_memory_mb=1 "$dir/long_$1" || return 1
     grep -F "raise it to 2" "$dir/says.log" && wide 1 "${refine[@]}" generate.kv_memory_mb=2 "$dir/long_$1" && wide 1 "${refine[@]}" generate.kv_memory_mb=4 "$dir/long_$1.4" && same_set "$dir/long_$1.4" "$dir/long_$1"
 }
 critiques() { printf '{"text": "%%0%dd", "critiques": [{"text": "fine", "judge_score": %d}, {"text": "nice", "judge_score": %d}]}' "$1" "$2" "$2"; }
-printf "{\"id\": \"long\", \"prompt\": \"q\", \"chosen\": $(critiques 300 9), \"rejected\": $(critiques 5 2)}\n" 0 0 >"$dir/judged.jsonl"
+printf "{\"id\": \"long\", \"prompt\": \"q\", \"chosen\": $(critiques 270 9), \"rejected\": $(critiques 5 2)}\n" 0 0 >"$dir/judged.jsonl"
 wide 1 import --as candidates data.max_path_tokens=320 "$dir/judged.jsonl" "$dir/judged" >/dev/null 2>&1
 for mode in rank summarise; do check "refine, $mode: a critique of such a pair too" long_refine "$mode"; done
 { judgebench 2; printf '{"pair_id": "long", "source": "livecodebench", "question": "q", "response_A": "%0600d", "response_B": "b", "label": "A>B"}\n' 0; } >"$dir/long_bench.jsonl"
