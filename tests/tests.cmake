@@ -13,7 +13,7 @@ endif()
 # library's thread-local memory for its size, and crashes once in a thousand processes. A report with whole stacks of allocations, also through libraries, comes with fast_unwind_on_malloc=0.
 set(test_environment CRITIC_RM_TEST_DATA=${CRITIC_RM_TEST_DATA} OMPI_MCA_pml=ob1 OMPI_MCA_ess_singleton_isolated=1)
 if(CRITIC_RM_SANITIZE)
-  list(APPEND test_environment ASAN_OPTIONS=intercept_tls_get_addr=0 LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/ci/lsan.supp:print_suppressions=0
+  list(APPEND test_environment OMPI_MCA_mca_base_component_disable_dlclose=1 ASAN_OPTIONS=intercept_tls_get_addr=0 LSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/ci/lsan.supp:print_suppressions=0
        "TSAN_OPTIONS=ignore_noninstrumented_modules=1:detect_deadlocks=0:suppressions=${CMAKE_SOURCE_DIR}/ci/tsan.supp")
 endif()
 

@@ -137,8 +137,8 @@ cudaError_t cudaDeviceGetPCIBusId(char *out, int n_bytes, int device)
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
 {
-    if (device < 0 || device >= N_DEVICES)
-        return runtime_refuse(cudaErrorInvalidDevice, "cudaGetDeviceProperties: device %d of %d", device, N_DEVICES);
+    if (device < 0 || device >= n_visible())
+        return runtime_refuse(cudaErrorInvalidDevice, "cudaGetDeviceProperties: device %d of %d", device, n_visible());
     snprintf(out->name, sizeof out->name, "emulated GPU");
     return cudaSuccess;
 }

@@ -14,7 +14,7 @@ trap 'hosts_down; rm -rf "$dir"' EXIT
 hosts_up "$dir/hosts" >"$dir/hosts.log" 2>&1 || { cat "$dir/hosts.log"; echo "skipped: hosts cannot be made here, since namespaces, bridges or veth are not allowed"; exit 77; }
 
 by_mpirun() { timeout 100 bash -c '. "$TOOLS/hosts.sh"; hosts_ranks "$@"' _ "$@"; } # by_mpirun RANKS COMMAND...
-by_srun() { local n=$1; shift; slurm srun --mpi=pmix --nodes=3 --ntasks="$n" --ntasks-per-node=$((n / 3)) "$@"; } # by_srun RANKS COMMAND...
+by_srun() { local nodes=$1 n=$2; shift 2; slurm srun --mpi=pmix --nodes="$nodes" --ntasks="$n" --ntasks-per-node=$((n / nodes)) "$@"; } # by_srun NODES RANKS [OPTION...] COMMAND...
 
 # in_turn COMMAND...: six ranks; on each of three hosts the first takes GPU 0 of 2, the second GPU 1, and all hosts' GPUs are called alike
 in_turn() {
@@ -53,8 +53,8 @@ check "mpirun: three ranks on a host of two GPUs are refused" says 2 "$too_many"
 
 trap 'slurm_down; hosts_down; rm -rf "$dir"' EXIT
 slurm_up "$dir/slurm" || { echo "Slurm did not start"; exit 1; }
-check "srun: ranks take the GPUs of their host in turn" in_turn by_srun 6 --gpus-per-node=2 "$LOCAL_GPU"
-check "srun: each its own, where Slurm shows it one" its_own by_srun 6 --gpus-per-node=2 --gpu-bind=single:1 "$LOCAL_GPU"
-check "srun: each its own, where the job script shows it one" its_own by_srun 6 bash -c "$one"
-check "srun: three ranks on a host of two GPUs are refused" says 2 "$too_many" by_srun 9 --gpus-per-node=2 "$LOCAL_GPU"
+check "srun: ranks take the GPUs of their host in turn" in_turn by_srun 3 6 --gpus-per-node=2 "$LOCAL_GPU"
+check "srun: each its own, where Slurm shows it one" its_own by_srun 3 6 --gpus-per-node=2 --gpu-bind=single:1 "$LOCAL_GPU"
+check "srun: each its own, where the job script shows it one" its_own by_srun 3 6 bash -c "$one"
+check "srun: three ranks on a host of two GPUs are refused" says 2 "$too_many" by_srun 1 3 --gpus-per-node=2 "$LOCAL_GPU"
 finish
