@@ -16,44 +16,32 @@ hosts_up "$dir/hosts" >"$dir/hosts.log" 2>&1 || { cat "$dir/hosts.log"; echo "sk
 by_mpirun() { timeout 100 bash -c '. "$TOOLS/hosts.sh"; hosts_ranks "$@"' _ "$@"; } # by_mpirun RANKS COMMAND...
 by_srun() { local nodes=$1 n=$2; shift 2; slurm srun --mpi=pmix --nodes="$nodes" --ntasks="$n" --ntasks-per-node=$((n / nodes)) "$@"; } # by_srun NODES RANKS [OPTION...] COMMAND...
 
-# in_turn COMMAND...: six ranks; on each of three hosts the first takes GPU 0 of 2, the second GPU 1, and all hosts' GPUs are called alike
+# taken COMMAND...: what six ranks took, in the order of the ranks
+taken() { "$@" >"$dir/out" 2>"$dir/err" || { cat "$dir/out" "$dir/err"; return 1; }; sort "$dir/out" | tee "$dir/taken"; }
+
+# in_turn COMMAND...: on each of three hosts the first rank takes GPU 0 of 2, the second GPU 1, and all hosts' GPUs are called alike
 in_turn() {
-    "$@" >"$dir/taken" 2>"$dir/err" || { cat "$dir/taken" "$dir/err"; return 1; }
-    sort "$dir/taken" | tee "$dir/sorted"
-    diff <(sed 's/ seen .*//' "$dir/sorted") - <<T && [ "$(sed 's/.* seen //' "$dir/sorted" | sort -u | wc -l)" -eq 1 ]
-rank 0 host 0 gpu 0 of 2
-rank 1 host 0 gpu 1 of 2
-rank 2 host 1 gpu 0 of 2
-rank 3 host 1 gpu 1 of 2
-rank 4 host 2 gpu 0 of 2
-rank 5 host 2 gpu 1 of 2
-T
+    taken "$@" && [ "$(sed 's/.* seen //' "$dir/taken" | sort -u | wc -l)" -eq 1 ] &&
+        awk '{ if ($2 != NR - 1 || $6 != ranks[$4]++ || $8 != 2) exit 1 } END { exit NR != 6 || ranks[0] != 2 || ranks[1] != 2 || ranks[2] != 2 }' "$dir/taken"
 }
-# its_own COMMAND...: six ranks, each of which sees one GPU; the two of a host see two
+# its_own COMMAND...: each rank sees one GPU, and takes it; the two ranks of a host see two
 its_own() {
-    "$@" >"$dir/taken" 2>"$dir/err" || { cat "$dir/taken" "$dir/err"; return 1; }
-    sort "$dir/taken" | tee "$dir/sorted"
-    diff <(sed 's/ seen .*//' "$dir/sorted") - <<T || return 1
-rank 0 host 0 gpu 0 of 1
-rank 1 host 0 gpu 0 of 1
-rank 2 host 1 gpu 0 of 1
-rank 3 host 1 gpu 0 of 1
-rank 4 host 2 gpu 0 of 1
-rank 5 host 2 gpu 0 of 1
-T
-    [ "$(sed -E 's/rank . (host .) gpu . of . (.*)/\1 \2/' "$dir/sorted" | sort -u | wc -l)" -eq 6 ] && [ "$(sed 's/.* seen //' "$dir/sorted" | sort -u | wc -l)" -eq 2 ]
+    taken "$@" && [ "$(sed 's/.* seen //' "$dir/taken" | sort -u | wc -l)" -eq 2 ] &&
+        awk '{ if ($2 != NR - 1 || $6 != 0 || $8 != 1 || seen[$4, $10]++) exit 1; ranks[$4]++ } END { exit NR != 6 || ranks[0] != 2 || ranks[1] != 2 || ranks[2] != 2 }' "$dir/taken"
 }
 too_many="rank 2 is number 3 of the ranks to which host 0 shows the same 2 GPUs: start at most as many ranks on a host as it has GPUs"
 
 two() { CUDA_VISIBLE_DEVICES=0,1 "$@"; } # each rank sees the two GPUs of its host
 one='CUDA_VISIBLE_DEVICES=${OMPI_COMM_WORLD_LOCAL_RANK:-$SLURM_LOCALID} exec "$LOCAL_GPU"'
 check "mpirun: ranks take the GPUs of their host in turn" in_turn two by_mpirun 6 "$LOCAL_GPU"
+check "mpirun: also when ranks are dealt out to the hosts one by one" in_turn two by_mpirun 6 --map-by node "$LOCAL_GPU"
 check "mpirun: each its own, where it sees one" its_own by_mpirun 6 bash -c "$one"
 check "mpirun: three ranks on a host of two GPUs are refused" says 2 "$too_many" two by_mpirun 9 "$LOCAL_GPU"
 
 trap 'slurm_down; hosts_down; rm -rf "$dir"' EXIT
 slurm_up "$dir/slurm" || { echo "Slurm did not start"; exit 1; }
 check "srun: ranks take the GPUs of their host in turn" in_turn by_srun 3 6 --gpus-per-node=2 "$LOCAL_GPU"
+check "srun: also when ranks are dealt out to the hosts one by one" in_turn by_srun 3 6 --gpus-per-node=2 --distribution=cyclic "$LOCAL_GPU"
 check "srun: each its own, where Slurm shows it one" its_own by_srun 3 6 --gpus-per-node=2 --gpu-bind=single:1 "$LOCAL_GPU"
 check "srun: each its own, where the job script shows it one" its_own by_srun 3 6 bash -c "$one"
 check "srun: three ranks on a host of two GPUs are refused" says 2 "$too_many" by_srun 1 3 --gpus-per-node=2 "$LOCAL_GPU"
