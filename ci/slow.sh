@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # slow.sh [part...]: the longer proofs, all parts where none is named; a summary goes to tests/bench/results/slow.txt. On 2 idle cores about 45 minutes.
-#   tests    ctest -L slow: 20 kills, saves that take 10 s, a real Slurm, export in transformers
+#   tests    ctest -L slow: 20 kills, saves that take 10 s, a real Slurm, GPUs of three hosts and 20 orders of their streams (emulated), export in transformers
 #   avx2     unit, golden and mpi with the instruction set held down to AVX2
 #   scalar   the same held down to no vectors
 #   clang    build and unit, golden and mpi tests with clang
@@ -32,7 +32,7 @@ bash ci/smollm2.sh || echo "SmolLM2 could not be fetched: its tests are skipped"
 failed=0
 for part in "$@"; do
     case $part in
-    tests) bash ci/install.sh slurm-wlm munge && bash ci/python.sh && build release -DCMAKE_BUILD_TYPE=Release && tests tests release slow ;;
+    tests) bash ci/install.sh iproute2 slurm-wlm munge && bash ci/python.sh && build release -DCMAKE_BUILD_TYPE=Release && tests tests release slow ;;
     avx2 | scalar) build release -DCMAKE_BUILD_TYPE=Release && CRITIC_RM_ISA=$part tests "$part" release 'unit|golden|mpi' ;;
     clang) build clang -DCMAKE_BUILD_TYPE=Release -DCMAKE_C_COMPILER=clang && tests clang clang 'unit|golden|mpi' ;;
     tsan) build tsan -DCMAKE_BUILD_TYPE=Debug -DCRITIC_RM_SANITIZE=thread && tests tsan tsan 'unit|mpi' ;;

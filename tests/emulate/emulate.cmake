@@ -42,6 +42,12 @@ emulate_kernels(test_cuda_attention ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/at
 target_sources(test_cuda_attention PRIVATE ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/attention_faults.c)
 emulate_kernels(test_cuda_decode ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/paged_faults.cu)
 
+# The same step under more orders of the streams' work.
+foreach(n 2 4)
+  add_test(NAME slow.test_cuda_step_seeds.np${n} COMMAND ${CMAKE_SOURCE_DIR}/launch/mpirun.sh ${n} $<TARGET_FILE:test_cuda_step>)
+  set_tests_properties(slow.test_cuda_step_seeds.np${n} PROPERTIES LABELS slow TIMEOUT 1800 PROCESSORS 2 ENVIRONMENT "${test_environment};CRITIC_RM_EMULATE_SEEDS=20")
+endforeach()
+
 # Mistakes in the calls of NCCL, each in a job of its own.
 add_executable(nccl_fault tests/emulate/programs/nccl_fault.c)
 target_link_libraries(nccl_fault PRIVATE kernels_emulated comm)

@@ -2,6 +2,7 @@
 #include "tests/emulate/runtime.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { N_DEVICES = 8, MAX_THREADS = 1024, DEFAULT_SHARED = 48 * 1024, MAX_SHARED = 227 * 1024, MAX_ARGS = 4096 };
@@ -87,36 +88,62 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t *config, const void *fu
 
 /* ---- devices --------------------------------------------------------------------------------------------------------------------------------- */
 
+/* What CUDA_VISIBLE_DEVICES shows of the machine's GPUs, in its order. As the driver does, it is read once, and what stands behind an entry that is no GPU's number is hidden. */
+static struct { bool is_read; int n, number[N_DEVICES]; } visible;
+
+static void read_visible(void)
+{
+    const char *list = getenv("CUDA_VISIBLE_DEVICES");
+    char *end;
+    visible.is_read = true;
+    for (int i = 0; !list && i < N_DEVICES; i++)
+        visible.number[visible.n++] = i;
+    while (list && visible.n < N_DEVICES) {
+        long number = strtol(list, &end, 10);
+        if (end == list || number < 0 || number >= N_DEVICES)
+            return;
+        visible.number[visible.n++] = (int)number;
+        list = *end == ',' ? end + 1 : NULL;
+    }
+}
+
+static int n_visible(void)
+{
+    if (!visible.is_read)
+        read_visible();
+    return visible.n;
+}
+
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = N_DEVICES;
-    return cudaSuccess;
+    *count = n_visible();
+    return *count > 0 ? cudaSuccess : runtime_fail(cudaErrorNoDevice);
 }
 
 static int current_device;
 
-int emulate_device(void) { return current_device; }
+int emulate_device(void) { return n_visible() > 0 ? visible.number[current_device] : 0; }
 
 cudaError_t cudaSetDevice(int device)
 {
-    if (device < 0 || device >= N_DEVICES)
-        return runtime_refuse(cudaErrorInvalidDevice, "cudaSetDevice: %d of %d devices", device, N_DEVICES);
+    if (device < 0 || device >= n_visible())
+        return runtime_refuse(cudaErrorInvalidDevice, "cudaSetDevice: %d of %d devices", device, n_visible());
     current_device = device;
     return cudaSuccess;
 }
 
 cudaError_t cudaDeviceGetPCIBusId(char *out, int n_bytes, int device)
 {
-    if (device < 0 || device >= N_DEVICES || n_bytes < 13)
-        return runtime_refuse(cudaErrorInvalidValue, "cudaDeviceGetPCIBusId: device %d of %d, %d bytes", device, N_DEVICES, n_bytes);
-    snprintf(out, (size_t)n_bytes, "0000:%02x:00.0", (unsigned)(device + 1));
+    if (device < 0 || device >= n_visible() || n_bytes < 13)
+        return runtime_refuse(cudaErrorInvalidValue, "cudaDeviceGetPCIBusId: device %d of %d, %d bytes", device, n_visible(), n_bytes);
+    snprintf(out, (size_t)n_bytes, "0000:%02x:00.0", (unsigned)(visible.number[device] + 1));
     return cudaSuccess;
 }
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
 {
-    if (device < 0 || device >= N_DEVICES)
-        return runtime_refuse(cudaErrorInvalidDevice, "cudaGetDeviceProperties: device %d of %d", device, N_DEVICES);
+    if (device < 0 || device >= n_visible())
+        return runtime_refuse(cudaErrorInvalidDevice, "cudaGetDeviceProperties: device %d of %d", device, n_visible());
     snprintf(out->name, sizeof out->name, "emulated GPU");
     return cudaSuccess;
 }
@@ -124,8 +151,8 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
 /* An H100. */
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
 {
-    if (device < 0 || device >= N_DEVICES)
-        return runtime_refuse(cudaErrorInvalidDevice, "cudaDeviceGetAttribute: %d of %d devices", device, N_DEVICES);
+    if (device < 0 || device >= n_visible())
+        return runtime_refuse(cudaErrorInvalidDevice, "cudaDeviceGetAttribute: %d of %d devices", device, n_visible());
     *value = attribute == cudaDevAttrMultiProcessorCount ? 132 : attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
     return cudaSuccess;
 }

@@ -1,6 +1,6 @@
 // ranks: 2 4
 /* Training through the CUDA code and NCCL: losses and gradients on data x tensor, and losses after updates, are those of the CPU backend on the same mesh, under several orders of
- * the streams' work. */
+ * the streams' work: two, or as many as CRITIC_RM_EMULATE_SEEDS says. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 #include "tests/tools/scratch.h"
 #include "tests/tools/tiny_run.h"
 
-enum { N_PAIRS = 8, SEEDS = 2, STEP = 1, UPDATES = 2 };
+enum { N_PAIRS = 8, STEP = 1, UPDATES = 2 };
 
 static struct comm *world;
 static struct device *cuda, *cpu;
@@ -87,22 +87,33 @@ static void assert_close(const struct outcome *got, const struct outcome *want)
             fail_msg("step %d: loss %.9g, on the CPU %.9g; norm %.9g, on the CPU %.9g", i, got->loss[i], want->loss[i], got->norm[i], want->norm[i]);
 }
 
+static uint64_t last_seed(void)
+{
+    const char *wanted = getenv("CRITIC_RM_EMULATE_SEEDS");
+    long n = wanted ? strtol(wanted, NULL, 10) : 2;
+    assert_true(n > 0);
+    return (uint64_t)n;
+}
+
 static void training_on_every_mesh_is_that_of_the_cpu(void **state)
 {
     (void)state;
     struct config config;
+    uint64_t last = last_seed();
     tiny_config(&config, scratch_path(&scratch, "tiny"), 96);
     for (int tensor = 1; tensor <= world->size; tensor *= 2) {
         config.mesh.tensor = tensor;
         config.mesh.data = world->size / tensor;
         struct outcome want = train(&config, cpu);
-        for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        for (uint64_t seed = 1; seed <= last; seed++) {
             emulate_seed(seed + 100 * (uint64_t)world->rank);
             struct outcome got = train(&config, cuda);
             assert_close(&got, &want);
             free(got.grad);
         }
         free(want.grad);
+        if (world->rank == 0)
+            printf("seeds 1 to %d of the streams' order, data %d x tensor %d: losses and gradients are the CPU's\n", (int)last, world->size / tensor, tensor);
     }
 }
 

@@ -79,5 +79,8 @@ found() {
 }
 
 pairs 24 >"$dir/pairs.jsonl"
-generation 1 train run.dir="$dir/run" backbone.path="$dir/tiny" backbone.init=random data.train="$dir/pairs.jsonl" objective.pairs_per_step=8 objective.epochs=12 optimizer.lr=5e-3 \
-    optimizer.reward_lr=1e-2 >"$dir/run.log" 2>&1 && "$CRITIC_RM" export "$dir/run" "$dir/model" >>"$dir/run.log" 2>&1 || { cat "$dir/run.log"; exit 1; }
+trained() { # trained FOLDER RUN MODEL: FOLDER's model, trained, and exported
+    generation 1 train run.dir="$dir/$2" backbone.path="$dir/$1" backbone.init=random data.train="$dir/pairs.jsonl" objective.pairs_per_step=8 objective.epochs=12 optimizer.lr=5e-3 \
+        optimizer.reward_lr=1e-2 >"$dir/run.log" 2>&1 && "$CRITIC_RM" export "$dir/$2" "$dir/$3" >>"$dir/run.log" 2>&1 || { cat "$dir/run.log"; exit 1; }
+}
+trained tiny run model
