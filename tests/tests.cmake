@@ -48,6 +48,7 @@ foreach(label unit mpi golden)
 endforeach()
 
 include(tests/emulate/emulate.cmake)
+include(tests/gpu/gpu.cmake)
 
 # Fuzzers (cmake --preset fuzz): label fuzz, CRITIC_RM_FUZZ_SECONDS each (300), from tests/fuzz/seeds/NAME; what they find more is kept in the build folder's corpus.
 if(CRITIC_RM_FUZZ)

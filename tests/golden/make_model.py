@@ -153,4 +153,5 @@ def main():
         print(name, {loss: round(value, 4) for loss, value in values.items()})
 
 
-main()
+if __name__ == "__main__":
+    main()
