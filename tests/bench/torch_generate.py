@@ -51,4 +51,5 @@ def main():
     print(f"{prefill:.6f} {decode:.6f} {len(ids) * (new_tokens - 1)}")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -44,3 +44,13 @@ foreach(source ${sources})
   add_dependencies(${name} critic-rm-cuda-emulated)
   gpu_tests(${name} emulate emulate.${name} "CRITIC_RM_GPU_TEST=small;CRITIC_RM_CUDA_MODULE=$<TARGET_FILE:critic-rm-cuda-emulated>" ${ranks})
 endforeach()
+
+# Speeds on a GPU; run by ci/gpu.sh. In CI only its smallest sizes, so that it stays alive.
+file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/bench/cuda/*.c)
+add_executable(bench_cuda ${sources})
+target_link_libraries(bench_cuda PRIVATE command test_tools)
+gpu_program(bench_cuda)
+if(NOT CRITIC_RM_SANITIZE)
+  add_dependencies(bench_cuda critic-rm-cuda-emulated)
+  gpu_tests(bench_cuda emulate emulate.bench_cuda "CRITIC_RM_GPU_TEST=small;CRITIC_RM_CUDA_MODULE=$<TARGET_FILE:critic-rm-cuda-emulated>")
+endif()
