@@ -137,7 +137,9 @@ for part in "${parts[@]}"; do
             note "$part" "part $part" failed; echo "torch_gradients reads what tests keep: name both" >&2
         fi ;;
     torch_attention) theirs "$part" bench/torch_cuda_attention.py ;;
-    torch_step) theirs "$part" bench/torch_cuda_step.py ;;
+    torch_step)     # as many layers as ours had, where that is known
+        layers=$(sed -n 's/.*"compare, K = 4 shared, layers", "value": \([0-9]*\),.*/\1/p' "$work"/*.found)
+        theirs "$part" bench/torch_cuda_step.py ${layers:+--layers "$layers"} ;;
     torch_generate) theirs "$part" bench/transformers_generate_cuda.py ;;
     *) run "$part" ours "$bin/bench_cuda" "$part" ;;
     esac

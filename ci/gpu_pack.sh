@@ -51,7 +51,7 @@ libraries "$files"/bin/critic-rm* "$files"/bin/test_* "$files"/bin/bench_cuda "$
 tar -czf "$dir/files.tar.gz" -C "$files" .
 
 cp --parents ci/gpu.sh ci/gpu_results.sh launch/mpirun.sh tests/bench/gpu_rows.txt tests/bench/{measures,prompts,torch_step,torch_generate,torch_cuda_attention,torch_cuda_step,transformers_generate_cuda}.py \
-    tests/gpu/torch_gradients.py tests/golden/make_model.py tests/tools/philox.py "$dir"
+    tests/gpu/torch_gradients.py tests/tools/method_losses.py "$dir"
 git describe --always --dirty --abbrev=40 >"$dir/commit"
 mib=$(du -sm "$dir" | cut -f 1)
 [ "$mib" -le "$most_mib" ] || { echo "gpu_pack.sh: $dir has $mib MiB, $most_mib are the most" >&2; exit 1; }

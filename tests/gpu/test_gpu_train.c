@@ -13,7 +13,6 @@
 
 #include <math.h>
 
-#include "base/file.h"
 #include "base/safetensors.h"
 #include "tests/gpu/gpu_test.h"
 #include "tests/tools/gradients.h"
@@ -25,6 +24,7 @@ static struct comm *self;
 static struct device *cuda, *cpu;
 static struct scratch scratch;
 static char folder[512];
+static float *weights;          /* what every run begins with: drawn once, for drawing takes longer than a step */
 
 static const struct model_shape smollm2 = {.model_type = "llama", .layers = 30, .heads = 9, .kv_heads = 3, .head_dim = 64, .hidden = 576, .ffn = 1536, .vocab = 49152, .max_position = 8192, .tied = true};
 static const struct pairs_shape pairs = {.n_pairs = 4, .seed = 3, .vocab = 49152, .prompt = {20, 40}, .response = {20, 40}, .critique = {10, 20}, .n_critiques = {1, 3}};
@@ -52,11 +52,37 @@ static void make_config(struct config *config, int mode, enum dtype dtype)
     config->objective.epochs = gpu_test_is_small() ? SMALL_STEPS : STEPS;
 }
 
+static void draw_weights(void)
+{
+    struct config config;
+    struct tiny_run run;
+    int64_t n = 0;
+    make_config(&config, MODE_JOINT, F32);
+    tiny_run_open(&run, &config, self, cpu);
+    const struct param_table *t = run.trainer->table;
+    for (int i = 0; i < t->n; i++)
+        n += t->params[i].n_local;
+    weights = malloc((size_t)n * sizeof *weights);
+    assert_non_null(weights);
+    n = 0;
+    for (int i = 0; i < t->n; n += t->params[i++].n_local)
+        memcpy(weights + n, store_weight(run.trainer->store, i), (size_t)t->params[i].n_local * sizeof *weights);
+    tiny_run_close(&run);
+}
+
 static void open_run(struct tiny_run *run, int mode, enum dtype dtype, struct device *device)
 {
     struct config config;
+    const float *from = weights;
     make_config(&config, mode, dtype);
-    tiny_run_open(run, &config, self, device);
+    tiny_run_make(run, &config, self, device);
+    const struct store *store = run->trainer->store;
+    for (int i = 0; i < store->table->n; i++) {
+        const struct param *p = &store->table->params[i];
+        assert_int_equal(device->ops->copy(&device->stream, store->bucket[p->bucket].master + p->offset, from, (size_t)p->n_local * sizeof *from, HOST_TO_DEVICE), OK);
+        from += p->n_local;
+    }
+    assert_int_equal(store_weights_from_masters(run->trainer->store), OK);
 }
 
 /* ---- gradients ------------------------------------------------------------------------------------------------------------------------------- */
@@ -165,29 +191,29 @@ static void losses_of_many_steps_are_those_of_the_cpu(void **state)
 
 /* ---- what PyTorch needs ---------------------------------------------------------------------------------------------------------------------- */
 
-static int put_weights(const struct tiny_run *run, struct st_writer *writer)
+static int put_weights(const struct param_table *t, struct st_writer *writer)
 {
-    const struct param_table *t = run->trainer->table;
+    const float *from = weights;
     for (int i = 0; i < t->n; i++)
         TRY(st_writer_declare(writer, t->params[i].name, ST_F32, t->params[i].n_dims, t->params[i].shape));
-    for (int i = 0; i < t->n; i++)
-        TRY(st_writer_put_f32(writer, store_weight(run->trainer->store, i), t->params[i].n_local));
+    for (int i = 0; i < t->n; from += t->params[i++].n_local)
+        TRY(st_writer_put_f32(writer, from, t->params[i].n_local));
     return OK;
 }
 
 static void keep_weights(void)
 {
     char path[1024];
-    struct tiny_run run;
+    struct model_config model;
+    struct param_table *table;
     struct st_writer *writer;
-    if (!getenv("CRITIC_RM_GPU_KEEP"))
-        return;
-    open_run(&run, MODE_JOINT, F32, cpu);
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    assert_int_equal(model_config_read(folder, &model), OK);
+    assert_int_equal(params_build(&model, 1, 0, &table), OK);
     assert_int_equal(st_writer_create(path, &writer), OK);
-    assert_int_equal(put_weights(&run, writer), OK);
+    assert_int_equal(put_weights(table, writer), OK);
     assert_int_equal(st_writer_close(&writer), OK);
-    tiny_run_close(&run);
+    params_free(&table);
 }
 
 static int prepare(void **state)
@@ -197,13 +223,16 @@ static int prepare(void **state)
     scratch_make(&scratch);
     snprintf(folder, sizeof folder, "%s", keep ? keep : scratch_path(&scratch, "model"));
     write_inputs();
-    keep_weights();
+    draw_weights();
+    if (keep)
+        keep_weights();
     return 0;
 }
 
 static int clean(void **state)
 {
     (void)state;
+    free(weights);
     scratch_remove(&scratch);
     return 0;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """torch_gradients.py FOLDER: of what test_gpu_train kept there (CRITIC_RM_GPU_KEEP): 1 - cosine between the gradients of PyTorch under autocast to bf16 and in float32, tensor by tensor,
-beside the GPU's and the CPU's bf16 against the CPU's float32. Model and losses are transformers' and those of tests/golden/make_model.py, path by path; on a GPU where PyTorch sees one.
+beside the GPU's and the CPU's bf16 against the CPU's float32. Model and losses are transformers' and those of tests/tools/method_losses.py, path by path; on a GPU where PyTorch sees one.
 
 Prints for each mode the largest ratio of the GPU's to autocast's over the tensors, as a measure (measures.py); a tensor whose gradient is 0 is left out."""
 import json
@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 here = os.path.dirname(os.path.abspath(__file__))
-sys.path[:0] = [os.path.join(here, "..", "golden"), os.path.join(here, "..", "bench")]
-import make_model as golden
+sys.path[:0] = [os.path.join(here, "..", "tools"), os.path.join(here, "..", "bench")]
+import method_losses as method
 from measures import measure
 
 LAMBDA, REWARD_TOKEN = 0.5, 256         # of test_gpu_train.c, of the byte tokenizer
@@ -29,14 +29,14 @@ def read_pairs(folder):
             first = f["offset/critiques_of_response"][:]
             side = lambda r: {"response": cut("response", r), "critiques": [cut("critique", c) for c in range(first[r], first[r + 1])]}
             pairs += [{"prompt": cut("prompt", p), "sides": [side(2 * p), side(2 * p + 1)]} for p in range(len(f["pair/source"]))]
-            lead_in = len(f.attrs["lead_in"])
-    return pairs, lead_in
+            n_lead_in = len(f.attrs["lead_in"])
+    return pairs, n_lead_in
 
 
-def losses(model, head, pairs):
-    critique, zipped = (lambda: golden.critique_loss(model, pairs, "token")), (lambda: golden.reward_loss(model, head, pairs, "zip"))
-    return {"critique-only": critique, "reward-only": lambda: golden.reward_only_loss(model, head, pairs),
-            "joint": lambda: LAMBDA * critique() + (1 - LAMBDA) * zipped()}
+def losses(model, head, pairs, n_lead_in):
+    critique, compared = (lambda: method.critique_loss(model, pairs, "token")), (lambda: method.reward_loss(model, head, pairs, REWARD_TOKEN))
+    return {"critique-only": critique, "reward-only": lambda: method.reward_only_loss(model, head, pairs, REWARD_TOKEN, n_lead_in),
+            "joint": lambda: LAMBDA * critique() + (1 - LAMBDA) * compared()}
 
 
 def gradients(named, loss, bf16):
@@ -60,10 +60,9 @@ def main():
     head = torch.nn.Parameter(weights.pop("score.weight").to(torch.get_default_device()))
     missing, unknown = model.load_state_dict(weights, strict=False)
     assert not unknown and set(missing) <= {"lm_head.weight"}, (missing, unknown)
-    pairs, lead_in = read_pairs(folder)
-    golden.REWARD_TOKEN, golden.LEAD_IN = REWARD_TOKEN, [0] * lead_in
+    pairs, n_lead_in = read_pairs(folder)
     named = dict(model.named_parameters(), **{"score.weight": head})
-    for mode, loss in losses(model, head, pairs).items():
+    for mode, loss in losses(model, head, pairs, n_lead_in).items():
         exact, rounded = gradients(named, loss, False), gradients(named, loss, True)
         ratios = []
         for line in open(os.path.join(folder, mode + ".gaps")):
