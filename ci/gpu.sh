@@ -2,14 +2,14 @@
 # gpu.sh [--prebuilt DIR] [--out FOLDER] [PART...]: on a machine with an NVIDIA GPU, proves and measures the CUDA backend and writes FOLDER/<card>-<date>.json (FOLDER: tests/bench/results).
 # Parts, all where none is named; what other parts have put into the file of the same card and day stays:
 #   tests       the ctest label gpu                              sanitize     its smallest sizes under compute-sanitizer's memcheck and racecheck
-#   copy kernels products attention step_8b step_70b compare generate            tests/bench/cuda: ours
+#   copy kernels products attention step_8b step_70b profile compare generate            tests/bench/cuda: ours
 #   torch_gradients torch_attention torch_step torch_generate                    theirs, by a python3 that has PyTorch (torch_gradients needs tests in the same call)
 # It builds into build/release, or takes $BUILD, or what ci/gpu_pack.sh put into DIR. Ends with 1 when a test fails or a part does not run; a target that is missed is no failure, and what
 # lacks its tool (PyTorch, compute-sanitizer) is said to be skipped. CRITIC_RM_GPU_TEST=small: tiny sizes, and where there is no nvidia-smi the emulated module; then FOLDER must be given.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 
-bench=(copy kernels products attention step_8b step_70b compare generate)
+bench=(copy kernels products attention step_8b step_70b profile compare generate)
 torch=(torch_gradients torch_attention torch_step torch_generate)
 prebuilt='' out='' parts=()
 while [ $# -gt 0 ]; do

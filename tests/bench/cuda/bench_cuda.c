@@ -5,6 +5,7 @@
  *   products    matrix products at the shapes of 8B and of a tensor rank's share of 70B
  *   attention   on one causal shape and on the forest of 16 pairs
  *   step_8b, step_70b    a whole training step with its update, as many layers as fit
+ *   profile     where the time of a step goes, operation by operation (cuda_profile.c)
  *   compare     the training step that torch_cuda_step.py runs too: K = 1 unshared, K = 4 shared
  *   generate    10 branches under each of 16 prefixes
  *
@@ -20,7 +21,7 @@
 
 static const struct { const char *name; void (*run)(struct cuda_bench *); } parts[] = {
     {"copy", cuda_bench_copy}, {"kernels", cuda_bench_kernels}, {"products", cuda_bench_products}, {"attention", cuda_bench_attention}, {"step_8b", cuda_bench_step_8b},
-    {"step_70b", cuda_bench_step_70b}, {"compare", cuda_bench_compare}, {"generate", cuda_bench_generate},
+    {"step_70b", cuda_bench_step_70b}, {"profile", cuda_bench_profile}, {"compare", cuda_bench_compare}, {"generate", cuda_bench_generate},
 };
 enum { N_PARTS = sizeof parts / sizeof *parts };
 

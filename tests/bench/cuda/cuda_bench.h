@@ -24,12 +24,17 @@ extern const struct model_shape shape_8b, shape_70b_share, shape_small;
 struct forest_shape { int n_pairs, prompt, response, critique, n_critiques; };
 extern const struct forest_shape forest_16, forest_small;
 
+/* From here on every operation is timed by itself; once in a run. profile_end prints what each took and returns the sum, in seconds. */
+void profile_begin(struct device *device);
+double profile_end(struct device *device, const char *name);
+
 void cuda_bench_copy(struct cuda_bench *c);
 void cuda_bench_kernels(struct cuda_bench *c);
 void cuda_bench_products(struct cuda_bench *c);
 void cuda_bench_attention(struct cuda_bench *c);
 void cuda_bench_step_8b(struct cuda_bench *c);
 void cuda_bench_step_70b(struct cuda_bench *c);
+void cuda_bench_profile(struct cuda_bench *c);
 void cuda_bench_compare(struct cuda_bench *c);
 void cuda_bench_generate(struct cuda_bench *c);
 

@@ -121,29 +121,39 @@ static void take_step(struct tiny_run *run, const struct step_batch *batch)
     bench_must(run->device->ops->synchronize(&run->device->stream));
 }
 
-static struct step_speed time_steps(struct cuda_bench *c, const struct step_case *s, const char *folder, size_t *gone)
+static void open_case(struct cuda_bench *c, const struct step_case *s, const char *folder, struct tiny_run *run, struct step_batch *batch)
 {
     struct config config;
+    make_config(s, folder, &config);
+    tiny_run_make(run, &config, c->self, c->b.device);
+    fill_weights(c, run->trainer->store);
+    tiny_run_batch(run, 0, batch);
+    for (int i = 0; i < WARM; i++)
+        take_step(run, batch);
+}
+
+static double median_step(struct tiny_run *run, const struct step_batch *batch, int n)
+{
+    double took[STEPS];
+    for (int i = 0; i < n; i++) {
+        double start_s = bench_now_s();
+        take_step(run, batch);
+        took[i] = bench_now_s() - start_s;
+    }
+    return bench_median(took, n);
+}
+
+static struct step_speed time_steps(struct cuda_bench *c, const struct step_case *s, const char *folder, size_t *gone)
+{
     struct tiny_run run;
     struct step_batch batch;
     size_t before, after;
-    double took[STEPS];
-    int n = c->small ? SMALL_STEPS : STEPS;
-    make_config(s, folder, &config);
     bench_must(gpu_memory_free(&before));
-    tiny_run_make(&run, &config, c->self, c->b.device);
-    fill_weights(c, run.trainer->store);
-    tiny_run_batch(&run, 0, &batch);
-    for (int i = 0; i < WARM; i++)
-        take_step(&run, &batch);
-    for (int i = 0; i < n; i++) {
-        double start_s = bench_now_s();
-        take_step(&run, &batch);
-        took[i] = bench_now_s() - start_s;
-    }
+    open_case(c, s, folder, &run, &batch);
+    double seconds = median_step(&run, &batch, c->small ? SMALL_STEPS : STEPS);
     bench_must(gpu_memory_free(&after));
     *gone = before - after;
-    struct step_speed speed = {bench_median(took, n), flop_of(&run.trainer->model, &batch), batch.tokens, (int)batch.n_pairs};
+    struct step_speed speed = {seconds, flop_of(&run.trainer->model, &batch), batch.tokens, (int)batch.n_pairs};
     step_batch_free(&batch);
     tiny_run_close(&run);
     return speed;
@@ -183,6 +193,27 @@ static void bench_step(struct cuda_bench *c, const char *name, const struct mode
 
 void cuda_bench_step_8b(struct cuda_bench *c) { bench_step(c, "8B", &shape_8b); }
 void cuda_bench_step_70b(struct cuda_bench *c) { bench_step(c, "70B / 8", &shape_70b_share); }
+
+void cuda_bench_profile(struct cuda_bench *c)
+{
+    enum { LAYERS = 4 };
+    char folder[512];
+    struct tiny_run run;
+    struct step_batch batch;
+    struct step_case s = {.name = "profile", .shape = c->small ? &shape_small : &shape_8b, .forest = c->small ? &forest_small : &forest_16, .shared = true};
+    s.n_critiques = s.forest->n_critiques;
+    write_shape(c, &s, "whole", LAYERS, folder, sizeof folder);
+    open_case(c, &s, folder, &run, &batch);
+    double seconds = median_step(&run, &batch, c->small ? SMALL_STEPS : STEPS);
+    profile_begin(c->b.device);
+    double start_s = bench_now_s();
+    take_step(&run, &batch);
+    double timed_s = bench_now_s() - start_s, operations_s = profile_end(c->b.device, "8B, 4 layers");
+    measure(1e3 * (timed_s - operations_s), "ms", "profile, 8B, 4 layers, in no operation");
+    measure(1e3 * seconds, "ms", "profile, 8B, 4 layers, the step without a profile");
+    step_batch_free(&batch);
+    tiny_run_close(&run);
+}
 
 /* Beside PyTorch, which has to hold the same layers: few of them. */
 void cuda_bench_compare(struct cuda_bench *c)
