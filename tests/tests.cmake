@@ -49,6 +49,7 @@ foreach(label unit mpi golden)
 endforeach()
 
 include(tests/emulate/emulate.cmake)
+include(tests/gpu/gpu.cmake)
 
 # Fuzzers (cmake --preset fuzz): label fuzz, CRITIC_RM_FUZZ_SECONDS each (300), from tests/fuzz/seeds/NAME; what they find more is kept in the build folder's corpus.
 if(CRITIC_RM_FUZZ)
@@ -101,6 +102,6 @@ target_link_libraries(toy_task PRIVATE test_tools)
 add_executable(bench_kernels tests/bench/bench_kernels.c)
 target_link_libraries(bench_kernels PRIVATE test_tools kernels)
 add_executable(bench_generate tests/bench/bench_generate.c)
-target_link_libraries(bench_generate PRIVATE trainer)
+target_link_libraries(bench_generate PRIVATE test_tools trainer)
 add_executable(bench_io tests/bench/bench_io.c)
 target_link_libraries(bench_io PRIVATE test_tools trainer)

@@ -11,61 +11,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/status.h"
 #include "kernels/cpu/cpu.h"
 #include "kernels/kernels.h"
-#include "tests/tools/random_values.h"
+#include "tests/tools/bench.h"
 
 enum { REPEATS = 7, TOKENS = 1600, HIDDEN = 576, INNER = 1536, HEADS = 9, KV_HEADS = 3, DIM = 64, VOCABULARY = 49152, LOGIT_ROWS = 256 };
 
-struct bench { struct device *device; const struct kernels *kernels; struct random random; };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void must(int status)
-{
-    if (status == OK)
-        return;
-    fprintf(stderr, "bench_kernels: %s\n", trace_sentence());
-    exit(1);
-}
-
-/* Memory of n elements with random values in [-1, 1). Kept until the end of the program's row: see drop. */
-struct array { void *memory; size_t n_bytes; };
-
-static struct array draw(struct bench *b, int64_t n_elems, enum dtype dtype)
-{
-    struct array x = {.n_bytes = (size_t)n_elems * dtype_bytes(dtype)};
-    must(device_alloc(b->device, x.n_bytes, &x.memory));
-    for (int64_t i = 0; i < n_elems; i++)
-        dtype_put(x.memory, dtype, i, (float)random_uniform(&b->random, -1.0, 1.0));
-    return x;
-}
-
-static void drop(struct bench *b, struct array *x, int n)
-{
-    for (int i = 0; i < n; i++)
-        device_free(b->device, &x[i].memory, x[i].n_bytes);
-}
-
 /* Seconds of the fastest of REPEATS calls, after one that is not counted. */
-typedef int (*slot)(struct stream *, const void *args);
-
-static double fastest(struct bench *b, slot call, const void *args)
+static double fastest(struct bench *b, bench_call *call, const void *args)
 {
     double best = 1e30;
     for (int i = 0; i <= REPEATS; i++) {
-        double start = now();
-        must(call(&b->device->stream, args));
-        must(b->device->ops->synchronize(&b->device->stream));
-        double took = now() - start;
+        double start = bench_now_s();
+        bench_must(call(&b->device->stream, args));
+        bench_must(b->device->ops->synchronize(&b->device->stream));
+        double took = bench_now_s() - start;
         best = i > 0 && took < best ? took : best;
     }
     return best;
@@ -86,24 +48,23 @@ static void report_with_bytes(const char *name, enum dtype dtype, double operati
 
 /* ---- products -------------------------------------------------------------------------------------------------------------------------------- */
 
-#define CALL(name) static int call_##name(struct stream *s, const void *args) { return s->device->kernels->name(s, args); }
-CALL(gemm)
-CALL(attention_forward)
-CALL(attention_backward)
-CALL(rmsnorm_forward)
-CALL(rmsnorm_backward)
-CALL(rope)
-CALL(swiglu_forward)
-CALL(swiglu_backward)
-CALL(add)
-CALL(embedding_forward)
-CALL(embedding_backward)
-CALL(cross_entropy_max)
-CALL(cross_entropy_sum)
-CALL(cross_entropy_backward)
-CALL(adamw)
-CALL(norm_squared)
-CALL(sample)
+BENCH_CALL(gemm)
+BENCH_CALL(attention_forward)
+BENCH_CALL(attention_backward)
+BENCH_CALL(rmsnorm_forward)
+BENCH_CALL(rmsnorm_backward)
+BENCH_CALL(rope)
+BENCH_CALL(swiglu_forward)
+BENCH_CALL(swiglu_backward)
+BENCH_CALL(add)
+BENCH_CALL(embedding_forward)
+BENCH_CALL(embedding_backward)
+BENCH_CALL(cross_entropy_max)
+BENCH_CALL(cross_entropy_sum)
+BENCH_CALL(cross_entropy_backward)
+BENCH_CALL(adamw)
+BENCH_CALL(norm_squared)
+BENCH_CALL(sample)
 
 struct product { const char *what; int64_t m, n, k; bool trans_a, trans_b, accumulate, wide; };
 
@@ -128,13 +89,13 @@ static const struct product products[] = {
 static void bench_product(struct bench *b, const struct product *p, enum dtype dtype)
 {
     enum dtype dtype_c = p->wide ? F32 : dtype;
-    struct array x[] = {draw(b, p->m * p->k, dtype), draw(b, p->k * p->n, dtype), draw(b, p->m * p->n, dtype_c)};
+    struct array x[] = {bench_draw(b, p->m * p->k, dtype), bench_draw(b, p->k * p->n, dtype), bench_draw(b, p->m * p->n, dtype_c)};
     struct gemm_args a = {.m = p->m, .n = p->n, .k = p->k, .trans_a = p->trans_a, .trans_b = p->trans_b, .accumulate = p->accumulate, .a = x[0].memory, .b = x[1].memory,
                           .c = x[2].memory, .lda = p->trans_a ? p->m : p->k, .ldb = p->trans_b ? p->k : p->n, .ldc = p->n, .dtype_ab = dtype, .dtype_c = dtype_c};
     char name[96];
     snprintf(name, sizeof name, "%s [%lld x %lld x %lld]", p->what, (long long)p->m, (long long)p->n, (long long)p->k);
     report(name, dtype, 2.0 * (double)(p->m * p->n * p->k), "GFLOP/s", fastest(b, call_gemm, &a));
-    drop(b, x, 3);
+    bench_drop(b, x, 3);
 }
 
 /* ---- products of few rows -------------------------------------------------------------------------------------------------------------------- */
@@ -157,7 +118,7 @@ static void bench_few_rows(struct bench *b, int64_t n, int64_t k, enum dtype dty
 {
     enum { WEIGHTS = 1 << 26 };
     int copies = (int)(WEIGHTS / (n * k)) + 1;
-    struct array x[] = {draw(b, 64 * k, dtype), draw(b, copies * n * k, dtype), draw(b, 64 * n, dtype)};
+    struct array x[] = {bench_draw(b, 64 * k, dtype), bench_draw(b, copies * n * k, dtype), bench_draw(b, 64 * n, dtype)};
     for (int64_t m = 1; m <= 64; m *= 8)
         for (int dots = 0; dots < 2; dots++) {
             struct few_rows f = {.a = {.m = m, .n = n, .k = k, .trans_b = true, .a = x[0].memory, .b = x[1].memory, .c = x[2].memory, .lda = k, .ldb = k, .ldc = n, .dtype_ab = dtype,
@@ -167,7 +128,7 @@ static void bench_few_rows(struct bench *b, int64_t n, int64_t k, enum dtype dty
             snprintf(name, sizeof name, "few rows, %s [%lld x %lld x %lld]", dots ? "dot products" : "oneDNN", (long long)m, (long long)n, (long long)k);
             report_with_bytes(name, dtype, 2.0 * (double)(m * n * k), (double)(n * k) * (double)dtype_bytes(dtype), seconds);
         }
-    drop(b, x, 3);
+    bench_drop(b, x, 3);
 }
 
 static void bench_generation_products(struct bench *b, enum dtype dtype)
@@ -187,31 +148,20 @@ static const struct attention_run runs_tree[] = {{0, 800, 0, 1}, {800, 160, 1, 2
 static const struct attention_range ranges_tree[] = {{0, 800}, {0, 800}, {800, 160}, {0, 800}, {960, 160}, {0, 800}, {1120, 160}, {0, 800}, {1280, 160}, {0, 800}, {1440, 160}};
 static const struct attention_key_run keys_tree[] = {{0, 800, 1600}, {800, 160, 960}, {960, 160, 1120}, {1120, 160, 1280}, {1280, 160, 1440}, {1440, 160, 1600}};
 
-static double pairs_seen(const struct attention_args *a)
-{
-    double pairs = 0.0;
-    for (int r = 0; r < a->n_runs; r++)
-        for (int i = 0; i < a->runs[r].range_count; i++) {
-            double keys = a->ranges[a->runs[r].range_first + i].count, queries = a->runs[r].q_count;
-            pairs += i < a->runs[r].range_count - 1 ? queries * keys : queries * (keys - queries) + queries * (queries + 1) / 2;
-        }
-    return pairs * a->heads;
-}
-
 static void bench_attention(struct bench *b, const char *what, struct attention_args a)
 {
     int64_t q = TOKENS * HEADS * DIM, kv = TOKENS * KV_HEADS * DIM, rows = TOKENS * HEADS;
-    struct array x[] = {draw(b, q, a.dtype), draw(b, kv, a.dtype), draw(b, kv, a.dtype), draw(b, q, a.dtype), draw(b, rows, F32),
-                        draw(b, q, a.dtype), draw(b, q, a.dtype), draw(b, kv, a.dtype), draw(b, kv, a.dtype), draw(b, rows, F32)};
+    struct array x[] = {bench_draw(b, q, a.dtype), bench_draw(b, kv, a.dtype), bench_draw(b, kv, a.dtype), bench_draw(b, q, a.dtype), bench_draw(b, rows, F32),
+                        bench_draw(b, q, a.dtype), bench_draw(b, q, a.dtype), bench_draw(b, kv, a.dtype), bench_draw(b, kv, a.dtype), bench_draw(b, rows, F32)};
     char name[96];
     a.rows = a.key_rows = TOKENS, a.heads = HEADS, a.kv_heads = KV_HEADS, a.dim = DIM, a.scale = 0.125f;
     a.q_THD = x[0].memory, a.k_SGD = x[1].memory, a.v_SGD = x[2].memory, a.o_THD = x[3].memory, a.lse_HT = x[4].memory;
     a.do_THD = x[5].memory, a.dq_THD = x[6].memory, a.dk_SGD = x[7].memory, a.dv_SGD = x[8].memory, a.delta_HT = x[9].memory;
     snprintf(name, sizeof name, "attention forward, %s", what);
-    report(name, a.dtype, 4.0 * DIM * pairs_seen(&a), "GFLOP/s", fastest(b, call_attention_forward, &a));
+    report(name, a.dtype, 4.0 * DIM * bench_attention_pairs(&a), "GFLOP/s", fastest(b, call_attention_forward, &a));
     snprintf(name, sizeof name, "attention backward, %s", what);
-    report(name, a.dtype, 10.0 * DIM * pairs_seen(&a), "GFLOP/s", fastest(b, call_attention_backward, &a));
-    drop(b, x, 10);
+    report(name, a.dtype, 10.0 * DIM * bench_attention_pairs(&a), "GFLOP/s", fastest(b, call_attention_backward, &a));
+    bench_drop(b, x, 10);
 }
 
 static void bench_attentions(struct bench *b, enum dtype dtype)
@@ -237,14 +187,14 @@ static void bench_decode(struct bench *b, const char *what, int n_prompts, int p
             run[r] = (struct attention_run){r, 1, first, n_ranges - first};
         }
     int64_t slots = 2 * (n_prompts * pages + n_runs * ((own + ATTENTION_PAGE - 1) / ATTENTION_PAGE)) * ATTENTION_PAGE, kv = KV_HEADS * DIM, q = HEADS * DIM * n_runs;
-    struct array x[] = {draw(b, q, dtype), draw(b, slots * kv, dtype), draw(b, slots * kv, dtype), draw(b, q, dtype), draw(b, n_runs * HEADS, F32)};
+    struct array x[] = {bench_draw(b, q, dtype), bench_draw(b, slots * kv, dtype), bench_draw(b, slots * kv, dtype), bench_draw(b, q, dtype), bench_draw(b, n_runs * HEADS, F32)};
     struct attention_args a = {.rows = n_runs, .key_rows = slots, .heads = HEADS, .kv_heads = KV_HEADS, .dim = DIM, .scale = 0.125f, .dtype = dtype, .q_THD = x[0].memory,
                                .k_SGD = x[1].memory, .v_SGD = x[2].memory, .o_THD = x[3].memory, .lse_HT = x[4].memory, .runs = run, .n_runs = n_runs, .ranges = range};
     char name[96];
     double seconds = fastest(b, call_attention_forward, &a);
     snprintf(name, sizeof name, "decoding, %s", what);
-    report_with_bytes(name, dtype, 4.0 * DIM * pairs_seen(&a), 2.0 * (double)((n_prompts * prompt + n_runs * own) * kv) * (double)dtype_bytes(dtype), seconds);
-    drop(b, x, 5);
+    report_with_bytes(name, dtype, 4.0 * DIM * bench_attention_pairs(&a), 2.0 * (double)((n_prompts * prompt + n_runs * own) * kv) * (double)dtype_bytes(dtype), seconds);
+    bench_drop(b, x, 5);
 }
 
 /* ---- sampling -------------------------------------------------------------------------------------------------------------------------------- */
@@ -255,7 +205,7 @@ static void bench_sample(struct bench *b, const char *what, int64_t cols, struct
     struct sample_rule rules[ROWS];
     int64_t first[] = {0, cols};
     uint32_t token[ROWS];
-    struct array x[] = {draw(b, ROWS * cols, F32)};
+    struct array x[] = {bench_draw(b, ROWS * cols, F32)};
     float *logits = x[0].memory;
     for (int64_t i = 0; i < ROWS * cols; i++)           /* some tokens stand out, as in a text */
         logits[i] = 2.0f * logits[i] + (random_int(&b->random, 0, 2000) == 0 ? 14.0f : 0.0f);
@@ -265,7 +215,7 @@ static void bench_sample(struct bench *b, const char *what, int64_t cols, struct
     char name[96];
     snprintf(name, sizeof name, "sample, %s [%d x %lld]", what, ROWS, (long long)cols);
     report(name, F32, 4.0 * (double)(ROWS * cols), "GB/s", fastest(b, call_sample, &a));
-    drop(b, x, 1);
+    bench_drop(b, x, 1);
 }
 
 static void bench_samples(struct bench *b, int64_t cols)
@@ -283,12 +233,12 @@ static void bench_norm(struct bench *b, enum dtype dtype)
 {
     int64_t n = TOKENS * HIDDEN;
     double bytes = (double)n * (double)dtype_bytes(dtype);
-    struct array x[] = {draw(b, n, dtype), draw(b, n, dtype), draw(b, HIDDEN, dtype), draw(b, n, dtype), draw(b, TOKENS, F32), draw(b, n, dtype), draw(b, HIDDEN, F32)};
+    struct array x[] = {bench_draw(b, n, dtype), bench_draw(b, n, dtype), bench_draw(b, HIDDEN, dtype), bench_draw(b, n, dtype), bench_draw(b, TOKENS, F32), bench_draw(b, n, dtype), bench_draw(b, HIDDEN, F32)};
     struct rmsnorm_args a = {.rows = TOKENS, .cols = HIDDEN, .dtype = dtype, .eps = 1e-5f, .x = x[0].memory, .add = x[1].memory, .weight = x[2].memory, .sum = x[0].memory,
                              .y = x[3].memory, .rstd = x[4].memory, .dy = x[1].memory, .dx = x[5].memory, .dweight = x[6].memory, .accumulate = true};
     report("rmsnorm forward with add", dtype, 4 * bytes, "GB/s", fastest(b, call_rmsnorm_forward, &a));
     report("rmsnorm backward, accumulated", dtype, 4 * bytes, "GB/s", fastest(b, call_rmsnorm_backward, &a));
-    drop(b, x, 7);
+    bench_drop(b, x, 7);
 }
 
 static void bench_elementwise(struct bench *b, enum dtype dtype)
@@ -296,7 +246,7 @@ static void bench_elementwise(struct bench *b, enum dtype dtype)
     int64_t n = TOKENS * INNER;
     double bytes = (double)n * (double)dtype_bytes(dtype);
     int32_t position[TOKENS];
-    struct array x[] = {draw(b, n, dtype), draw(b, n, dtype), draw(b, n, dtype), draw(b, n, dtype), draw(b, n, dtype), draw(b, TOKENS * DIM / 2, F32)};
+    struct array x[] = {bench_draw(b, n, dtype), bench_draw(b, n, dtype), bench_draw(b, n, dtype), bench_draw(b, n, dtype), bench_draw(b, n, dtype), bench_draw(b, TOKENS * DIM / 2, F32)};
     for (int32_t i = 0; i < TOKENS; i++)
         position[i] = i;
     struct swiglu_args swiglu = {.n_elems = n, .dtype = dtype, .gate = x[0].memory, .up = x[1].memory, .y = x[2].memory, .dy = x[2].memory, .dgate = x[3].memory, .dup = x[4].memory};
@@ -306,21 +256,21 @@ static void bench_elementwise(struct bench *b, enum dtype dtype)
     report("swiglu backward", dtype, 5 * bytes, "GB/s", fastest(b, call_swiglu_backward, &swiglu));
     report("add", dtype, 3 * bytes, "GB/s", fastest(b, call_add, &add));
     report("rope", dtype, 2 * bytes * HEADS * DIM / INNER, "GB/s", fastest(b, call_rope, &rope));
-    drop(b, x, 6);
+    bench_drop(b, x, 6);
 }
 
 static void bench_embedding(struct bench *b, enum dtype dtype)
 {
     int64_t n = TOKENS * HIDDEN;
     uint32_t token[TOKENS];
-    struct array x[] = {draw(b, (int64_t)VOCABULARY * HIDDEN, dtype), draw(b, (int64_t)VOCABULARY * HIDDEN, F32), draw(b, n, dtype)};
+    struct array x[] = {bench_draw(b, (int64_t)VOCABULARY * HIDDEN, dtype), bench_draw(b, (int64_t)VOCABULARY * HIDDEN, F32), bench_draw(b, n, dtype)};
     for (int i = 0; i < TOKENS; i++)
         token[i] = (uint32_t)random_int(&b->random, 0, VOCABULARY - 1);
     struct embedding_args a = {.rows = TOKENS, .cols = HIDDEN, .dtype = dtype, .token = token, .vocab_count = VOCABULARY, .table = x[0].memory, .y = x[2].memory, .dy = x[2].memory,
                                .dtable = x[1].memory};
     report("embedding forward", dtype, 2.0 * (double)n * (double)dtype_bytes(dtype), "GB/s", fastest(b, call_embedding_forward, &a));
     report("embedding backward", dtype, (double)n * (8.0 + (double)dtype_bytes(dtype)), "GB/s", fastest(b, call_embedding_backward, &a));
-    drop(b, x, 3);
+    bench_drop(b, x, 3);
 }
 
 static void bench_entropy(struct bench *b, enum dtype dtype)
@@ -329,7 +279,7 @@ static void bench_entropy(struct bench *b, enum dtype dtype)
     int32_t first[LOGIT_ROWS + 1];
     uint32_t target[LOGIT_ROWS];
     float weight[LOGIT_ROWS], logit[LOGIT_ROWS];
-    struct array x[] = {draw(b, n, F32), draw(b, n, dtype), draw(b, LOGIT_ROWS, F32), draw(b, LOGIT_ROWS, F32)};
+    struct array x[] = {bench_draw(b, n, F32), bench_draw(b, n, dtype), bench_draw(b, LOGIT_ROWS, F32), bench_draw(b, LOGIT_ROWS, F32)};
     for (int32_t r = 0; r < LOGIT_ROWS; r++)
         first[r] = r, target[r] = (uint32_t)random_int(&b->random, 0, VOCABULARY - 1), weight[r] = 1.0f;
     first[LOGIT_ROWS] = LOGIT_ROWS;
@@ -338,14 +288,14 @@ static void bench_entropy(struct bench *b, enum dtype dtype)
     report("cross-entropy max", F32, 4.0 * (double)n, "GB/s", fastest(b, call_cross_entropy_max, &a));
     report("cross-entropy sum", F32, 4.0 * (double)n, "GB/s", fastest(b, call_cross_entropy_sum, &a));
     report("cross-entropy backward", dtype, (4.0 + (double)dtype_bytes(dtype)) * (double)n, "GB/s", fastest(b, call_cross_entropy_backward, &a));
-    drop(b, x, 4);
+    bench_drop(b, x, 4);
 }
 
 static void bench_optimizer(struct bench *b, enum dtype dtype)
 {
     enum { N = 1 << 23 };
     double total = 0.0;
-    struct array x[] = {draw(b, N, F32), draw(b, N, F32), draw(b, N, F32), draw(b, N, F32), draw(b, N, dtype)};
+    struct array x[] = {bench_draw(b, N, F32), bench_draw(b, N, F32), bench_draw(b, N, F32), bench_draw(b, N, F32), bench_draw(b, N, dtype)};
     struct adamw_args a = {.n_elems = N, .master = x[0].memory, .m = x[1].memory, .v = x[2].memory, .grad = x[3].memory, .param = dtype == F32 ? x[0].memory : x[4].memory, .dtype = dtype,
                            .lr = 1e-4f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .grad_scale = 1.0f, .step = 3};
     struct norm_args norm = {.n_elems = N, .x = x[3].memory, .sum = &total};
@@ -353,7 +303,7 @@ static void bench_optimizer(struct bench *b, enum dtype dtype)
         a.v[i] *= a.v[i];
     report("adamw", dtype, N * (28.0 + (dtype == BF16 ? 2.0 : 0.0)), "GB/s", fastest(b, call_adamw, &a));
     report("norm squared", F32, N * 4.0, "GB/s", fastest(b, call_norm_squared, &norm));
-    drop(b, x, 5);
+    bench_drop(b, x, 5);
 }
 
 static void bench_generation(struct bench *b, enum dtype dtype)
@@ -371,7 +321,7 @@ int main(int argc, char **argv)
 {
     struct device_options options = {.n_threads = argc > 1 ? atoi(argv[1]) : 2, .isa = argc > 2 ? argv[2] : "auto"};
     struct bench b = {.random = {1}};
-    must(device_cpu_create(&options, &b.device));
+    bench_must(device_cpu_create(&options, &b.device));
     b.kernels = b.device->kernels;
     printf("%d threads, instruction set %s\n", b.device->n_threads, options.isa);
     for (int dtype = F32; dtype <= BF16; dtype++) {

@@ -6,7 +6,7 @@ import sys
 import time
 
 import torch
-from transformers import AutoModelForCausalLM, CompileConfig
+from transformers import AutoModelForCausalLM
 from transformers.utils import logging
 
 from prompts import prompts
@@ -28,6 +28,7 @@ class Clock:
 def generate(model, ids, n, cache, compiled):
     more = {"cache_implementation": "static"} if cache == "static" else {}
     if compiled:
+        from transformers import CompileConfig
         more["compile_config"] = CompileConfig(mode="default")
         more["compile_config"]._compile_all_devices = True
     clock = Clock()
@@ -51,4 +52,5 @@ def main():
     print(f"{prefill:.6f} {decode:.6f} {len(ids) * (new_tokens - 1)}")
 
 
-main()
+if __name__ == "__main__":
+    main()

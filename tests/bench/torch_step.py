@@ -27,16 +27,16 @@ def arguments():
     return p.parse_args()
 
 
-def losses(model, head, tokens, k):
-    """Sums over one pair's 2K paths [x, y, z, reward token]: cross-entropy over critique tokens, and K comparisons."""
-    length = PROMPT + RESPONSE + CRITIQUE
+def losses(model, lm_head, head, pairs, k):
+    """Sums over the 2K paths [x, y, z, reward token] of each pair: cross-entropy over critique tokens, and the mean of K comparisons."""
+    length, tokens = PROMPT + RESPONSE + CRITIQUE, pairs.flatten(0, 1)
     hidden = model(input_ids=tokens, use_cache=False).last_hidden_state
     rows = hidden[:, PROMPT + RESPONSE - 1:length - 1].reshape(-1, hidden.shape[-1])
-    logits = F.linear(rows, model.embed_tokens.weight)
+    logits = F.linear(rows, lm_head)
     critique = F.cross_entropy(logits.float(), tokens[:, PROMPT + RESPONSE:length].reshape(-1), reduction="sum")
-    with torch.autocast("cpu", enabled=False):
-        reward = F.linear(hidden[:, -1].float(), head).squeeze(-1)
-        comparison = F.softplus(-(reward[:k] - reward[k:])).mean()
+    with torch.autocast(tokens.device.type, enabled=False):
+        reward = F.linear(hidden[:, -1].float(), head).view(-1, 2, k)
+        comparison = F.softplus(-(reward[:, 0] - reward[:, 1])).mean(1).sum()
     return critique, comparison
 
 
@@ -54,9 +54,9 @@ def main():
 
     def step():
         optimizer.zero_grad(set_to_none=False)
-        for pair in tokens:
+        for pair in tokens.split(1):
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=a.dtype == "bf16"):
-                critique, comparison = part(model, head, pair, a.k)
+                critique, comparison = part(model, model.embed_tokens.weight, head, pair, a.k)
                 (0.5 * critique / targets + 0.5 * comparison / PAIRS).backward()
         torch.nn.utils.clip_grad_norm_(list(model.parameters()) + [head], 1.0)
         optimizer.step()
@@ -77,4 +77,5 @@ def main():
     print(json.dumps({"seconds": seconds, "tokens": tokens.numel(), "gemm_gflops": 2e-9 * n ** 3 / best, "torch": torch.__version__, "transformers": transformers.__version__}))
 
 
-main()
+if __name__ == "__main__":
+    main()

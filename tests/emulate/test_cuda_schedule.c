@@ -219,7 +219,7 @@ int main(int argc, char **argv)
     if (world->rank == 0) {
         scratch_make(&scratch);
         tiny_model_write(scratch_path(&scratch, "tiny"), "llama", 2, false);
-        tiny_dsub_write_even(scratch_path(&scratch, "tiny"), N_PAIRS, 7);
+        pairs_shape_write(scratch_path(&scratch, "tiny"), &(struct pairs_shape){.n_pairs = N_PAIRS, .seed = 7, .vocab = 256, .prompt = {8, 8}, .response = {8, 8}, .critique = {6, 6}, .n_critiques = {2, 2}});
     }
     if (broadcast(world, &scratch, sizeof scratch, COMM_U8, 0, NULL) != OK)
         return 1;

@@ -25,13 +25,6 @@ static struct scratch scratch;
 /* Losses, and what this rank owns of the gradients; losses and norms of steps with updates. */
 struct outcome { struct loss_sums sums; float *grad; int64_t n; double loss[UPDATES], norm[UPDATES]; };
 
-static void make_batch(struct tiny_run *run, int64_t step, struct step_batch *batch)
-{
-    const struct step_plan *plan;
-    assert_int_equal(plan_step(run->plan, step, &plan), OK);
-    assert_int_equal(step_batch_make(&run->view, plan, &run->options, &run->layout, run->mesh->data->rank, batch), OK);
-}
-
 static void take_gradients(struct tiny_run *run, struct outcome *o)
 {
     struct device *device = run->device;
@@ -55,12 +48,12 @@ static struct outcome train(const struct config *config, struct device *device)
     struct step_result result;
     struct outcome o = {0};
     tiny_run_open(&run, config, world, device);
-    make_batch(&run, STEP, &batch);
+    tiny_run_batch(&run, STEP, &batch);
     assert_int_equal(train_gradients(run.trainer, &batch, &o.sums), OK);
     step_batch_free(&batch);
     take_gradients(&run, &o);
     for (int i = 0; i < UPDATES; i++) {
-        make_batch(&run, i, &batch);
+        tiny_run_batch(&run, i, &batch);
         assert_int_equal(train_step(run.trainer, &batch, NULL, &result), OK);
         step_batch_free(&batch);
         o.loss[i] = result.loss;

@@ -12,12 +12,12 @@ Run: ci/python.sh, then .venv/bin/python tests/golden/make_model.py
 """
 import json, os, random, shutil, sys
 import torch
-import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
 
 here = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(here, "..", "tools"))
+import method_losses as losses
 import philox
 
 OUT = os.path.join(here, "model")
@@ -59,73 +59,42 @@ def make_model(config, seed):
     return model, head
 
 
-def hidden_of(model, path):
-    return model.model(input_ids=torch.tensor([path]), use_cache=False).last_hidden_state[0]
-
-
 # ---- the losses, as method.md states them -----------------------------------------------------------------------------------------------------------
-
-def critique_loss(model, pairs, norm):
-    total, targets = 0.0, 0
-    for pair in pairs:
-        for side in pair["sides"]:
-            for z in side["critiques"]:
-                before = pair["prompt"] + side["response"]
-                logits = model.lm_head(hidden_of(model, before + z))[len(before) - 1:-1]
-                summed = F.cross_entropy(logits, torch.tensor(z), reduction="sum")
-                total = total + (summed if norm == "token" else summed / len(side["critiques"]))
-                targets += len(z)
-    return total / (targets if norm == "token" else len(pairs))
-
-
-def reward(model, head, path):
-    return hidden_of(model, path + [REWARD_TOKEN])[-1] @ head[0]
-
 
 def comparisons(pair, pairing):
     n, m = (len(side["critiques"]) for side in pair["sides"])
     if pairing == "zip":
-        return [(k, k) for k in range(min(n, m))]
+        return losses.zipped(pair)
     if pairing == "cross":
         return [(i, j) for i in range(n) for j in range(m)]
     key = philox.key_of(SEED, PAIRING)
     return [tuple(philox.below(key, s, EPOCH, pair["source"], count) for s, count in enumerate((n, m)))]
 
 
-def reward_loss(model, head, pairs, pairing):
-    total = 0.0
-    for pair in pairs:
-        r = [[reward(model, head, pair["prompt"] + side["response"] + z) for z in side["critiques"]] for side in pair["sides"]]
-        terms = [F.softplus(-(r[0][i] - r[1][j])) for i, j in comparisons(pair, pairing)]
-        total = total + sum(terms) / len(terms)
-    return total / len(pairs)
-
-
-def reward_only_loss(model, head, pairs):
-    r = lambda pair, s: reward(model, head, pair["prompt"] + pair["sides"][s]["response"][:-len(LEAD_IN)])
-    return sum(F.softplus(-(r(pair, 0) - r(pair, 1))) for pair in pairs) / len(pairs)
+def reward_loss(pairing):
+    return lambda model, head, pairs: losses.reward_loss(model, head, pairs, REWARD_TOKEN, lambda pair: comparisons(pair, pairing))
 
 
 LOSSES = {
-    "critique_token": lambda model, head, pairs: critique_loss(model, pairs, "token"),
-    "critique_sequence": lambda model, head, pairs: critique_loss(model, pairs, "sequence"),
-    "reward_zip": lambda model, head, pairs: reward_loss(model, head, pairs, "zip"),
-    "reward_sample": lambda model, head, pairs: reward_loss(model, head, pairs, "sample"),
-    "reward_cross": lambda model, head, pairs: reward_loss(model, head, pairs, "cross"),
-    "reward_only": reward_only_loss,
+    "critique_token": lambda model, head, pairs: losses.critique_loss(model, pairs, "token"),
+    "critique_sequence": lambda model, head, pairs: losses.critique_loss(model, pairs, "sequence"),
+    "reward_zip": reward_loss("zip"),
+    "reward_sample": reward_loss("sample"),
+    "reward_cross": reward_loss("cross"),
+    "reward_only": lambda model, head, pairs: losses.reward_only_loss(model, head, pairs, REWARD_TOKEN, len(LEAD_IN)),
 }
 
 
 def gradients(model, head, pairs, golden):
-    losses, named = {}, dict(model.named_parameters(), **{"score.weight": head})
+    values, named = {}, dict(model.named_parameters(), **{"score.weight": head})
     for loss, compute in LOSSES.items():
         for p in named.values():
             p.grad = None
         value = compute(model, head, pairs)
         value.backward()
-        losses[loss] = value.item()
+        values[loss] = value.item()
         golden.update({f"{loss}/{name}": p.grad.clone() if p.grad is not None else torch.zeros_like(p) for name, p in named.items()})
-    return losses
+    return values
 
 
 def write_model(name, config, seed, pairs, path):
@@ -137,20 +106,20 @@ def write_model(name, config, seed, pairs, path):
     file = os.path.join(folder, "model.safetensors")
     save_file(dict(load_file(file), **{"score.weight": head.detach()}), file, metadata={"format": "pt"})
     with torch.no_grad():
-        golden = {"logits": model.lm_head(hidden_of(model, path)).contiguous()}
-    losses = gradients(model, head, pairs, golden)
+        golden = {"logits": model.lm_head(losses.hidden_of(model, path)).contiguous()}
+    values = gradients(model, head, pairs, golden)
     save_file({key: value.contiguous() for key, value in golden.items()}, os.path.join(folder, "golden.safetensors"))
-    return losses
+    return values
 
 
 def main():
     pairs = make_pairs()
     path = pairs[1]["prompt"] + pairs[1]["sides"][1]["response"] + pairs[1]["sides"][1]["critiques"][0] + [REWARD_TOKEN]
-    losses = {name: write_model(name, config, 11 + i, pairs, path) for i, (name, config) in enumerate(MODELS.items())}
+    values = {name: write_model(name, config, 11 + i, pairs, path) for i, (name, config) in enumerate(MODELS.items())}
     with open(os.path.join(OUT, "cases.json"), "w") as f:
-        json.dump({"seed": SEED, "vocabulary": VOCABULARY, "reward_token": REWARD_TOKEN, "lead_in": LEAD_IN, "path": path, "pairs": pairs, "losses": losses}, f)
-    for name, values in losses.items():
-        print(name, {loss: round(value, 4) for loss, value in values.items()})
+        json.dump({"seed": SEED, "vocabulary": VOCABULARY, "reward_token": REWARD_TOKEN, "lead_in": LEAD_IN, "path": path, "pairs": pairs, "losses": values}, f)
+    for name, found in values.items():
+        print(name, {loss: round(value, 4) for loss, value in found.items()})
 
 
 main()

@@ -12,8 +12,8 @@
 #include <string.h>
 
 #include "comm/agree.h"
+#include "tests/tools/gradients.h"
 #include "tests/tools/scratch.h"
-#include "tests/tools/tiny_run.h"
 
 enum { N_PAIRS = 11, LONGEST_PATH = 37, SEED_OF_LARGE_TREES = 8 };      /* LONGEST_PATH: 12 tokens of each node (tiny_dsub_write), and the reward token */
 
@@ -24,77 +24,20 @@ static struct comm *world, *self;
 static struct device *ref, *cpu;
 static struct scratch scratch;
 
-struct gradients { struct loss_sums sums; float *grad; int64_t n; };
-
-static struct gradients oracle_gradients(struct tiny_run *run, const struct step_batch *batch)
-{
-    struct gradients g = {0};
-    const struct param_table *t = run->trainer->table;
-    assert_int_equal(train_gradients(run->trainer, batch, &g.sums), OK);
-    for (int i = 0; i < t->n; i++)
-        g.n += t->params[i].n_local;
-    g.grad = malloc((size_t)g.n * sizeof(float));
-    int64_t at = 0;
-    for (int i = 0; i < t->n; i++, at += t->params[i - 1].n_local)
-        memcpy(g.grad + at, store_grad(run->trainer->store, i), (size_t)t->params[i].n_local * sizeof(float));
-    return g;
-}
-
-/* Element `local` of this rank's box of p, as its number in the global tensor. */
-static int64_t global_number(const struct param *p, int64_t local)
-{
-    int64_t row = local / p->local_shape[1], col = local % p->local_shape[1];
-    return (row + p->box_offset[0]) * p->shape[1] + col + p->box_offset[1];
-}
-
-/* Squared error and squared norm of one parameter over the whole mesh: owned parts of every rank (copies count alike in both). */
-static double relative_error(struct tiny_run *run, int param, const float *oracle)
-{
-    const struct param *p = &run->trainer->table->params[param];
-    const struct bucket_memory *b = &run->trainer->store->bucket[p->bucket];
-    double sums[2] = {0.0, 0.0};
-    const float *grad = store_grad(run->trainer->store, param);
-    for (int64_t i = 0; i < p->n_local; i++) {
-        int64_t at = p->offset + i;
-        if (at < b->owned.first || at >= b->owned.first + b->owned.count)
-            continue;
-        double want = (double)oracle[global_number(p, i)], error = (double)grad[i] - want;
-        sums[0] += error * error;
-        sums[1] += want * want;
-    }
-    assert_int_equal(all_reduce(run->mesh->world, sums, 2, COMM_F64, COMM_SUM, NULL), OK);
-    return sums[1] > 0.0 ? sqrt(sums[0] / sums[1]) : sqrt(sums[0]);
-}
-
-static double relative(double a, double b) { return fabs(a - b) / (fabs(b) > 1e-12 ? fabs(b) : 1.0); }
-
-static void make_batch(struct tiny_run *run, int64_t step, struct step_batch *batch)
-{
-    const struct step_plan *plan;
-    assert_int_equal(plan_step(run->plan, step, &plan), OK);
-    assert_int_equal(step_batch_make(&run->view, plan, &run->options, &run->layout, run->mesh->data->rank, batch), OK);
-}
-
 static void compare_step(struct tiny_run *run, struct tiny_run *oracle, int64_t step, const char *what)
 {
-    struct step_batch batch, whole;
-    struct loss_sums sums;
-    make_batch(oracle, step, &whole);
-    struct gradients want = oracle_gradients(oracle, &whole);
-    make_batch(run, step, &batch);
-    assert_int_equal(train_gradients(run->trainer, &batch, &sums), OK);
-    if (relative(sums.critique, want.sums.critique) > 1e-5 || relative(sums.reward, want.sums.reward) > 1e-5)
-        fail_msg("%s, step %d: losses %.9g %.9g, oracle %.9g %.9g", what, (int)step, sums.critique, sums.reward, want.sums.critique, want.sums.reward);
-    int64_t at = 0;
+    struct gradients want, got;
+    gradients_of(oracle, step, &want);
+    gradients_of(run, step, &got);
+    if (relative_gap(got.sums.critique, want.sums.critique) > 1e-5 || relative_gap(got.sums.reward, want.sums.reward) > 1e-5)
+        fail_msg("%s, step %d: losses %.9g %.9g, oracle %.9g %.9g", what, (int)step, got.sums.critique, got.sums.reward, want.sums.critique, want.sums.reward);
     for (int i = 0; i < run->trainer->table->n; i++) {
-        double error = relative_error(run, i, want.grad + at);
+        double error = gradients_gap(run, &got, i, oracle, &want).relative;
         if (error > 1e-5)
             fail_msg("%s, step %d: gradient of %s differs by %.3g", what, (int)step, run->trainer->table->params[i].name, error);
-        at += oracle->trainer->table->params[i].n_local;
     }
-    free(want.grad);
-    step_batch_free(&whole);
-    step_batch_free(&batch);
+    gradients_free(&want);
+    gradients_free(&got);
 }
 
 /* One rank, nothing shared, all in one micro-batch. */
@@ -199,18 +142,17 @@ static void fewer_trees_than_ranks_change_nothing(void **state)
 /* bf16 sums in another order: no tensor's gradient and no loss may be further from float32 than twice what one rank's unshared bf16 is. */
 struct errors { double critique, reward, *grad; };
 
-static struct errors errors_of(struct tiny_run *run, int64_t step, const struct gradients *want, const struct param_table *whole)
+static struct errors errors_of(struct tiny_run *run, int64_t step, const struct tiny_run *whole, const struct gradients *want)
 {
-    struct step_batch batch;
-    struct loss_sums sums;
-    struct errors e = {.grad = calloc((size_t)whole->n, sizeof(double))};
-    make_batch(run, step, &batch);
-    assert_int_equal(train_gradients(run->trainer, &batch, &sums), OK);
-    e.critique = relative(sums.critique, want->sums.critique);
-    e.reward = relative(sums.reward, want->sums.reward);
-    for (int64_t i = 0, at = 0; i < whole->n; at += whole->params[i++].n_local)
-        e.grad[i] = relative_error(run, (int)i, want->grad + at);
-    step_batch_free(&batch);
+    struct gradients got;
+    int n = whole->trainer->table->n;
+    struct errors e = {.grad = calloc((size_t)n, sizeof(double))};
+    gradients_of(run, step, &got);
+    e.critique = relative_gap(got.sums.critique, want->sums.critique);
+    e.reward = relative_gap(got.sums.reward, want->sums.reward);
+    for (int i = 0; i < n; i++)
+        e.grad[i] = gradients_gap(run, &got, i, whole, want).relative;
+    gradients_free(&got);
     return e;
 }
 
@@ -218,7 +160,7 @@ static void compare_bf16(struct config *config, int tensor, int64_t budget)
 {
     const double rounding = 0x1p-8;     /* of a loss: one number's error can be 0 by luck */
     struct tiny_run run, single, oracle;
-    struct step_batch batch;
+    struct gradients want;
     struct config exact = plain_of(config), plain = plain_of(config);
     plain.device.dtype = config->device.dtype = BF16;
     config->mesh.tensor = tensor;
@@ -226,17 +168,15 @@ static void compare_bf16(struct config *config, int tensor, int64_t budget)
     tiny_run_open(&oracle, &exact, self, ref);
     tiny_run_open(&single, &plain, self, cpu);
     tiny_run_open(&run, config, world, cpu);
-    make_batch(&oracle, steps[1], &batch);
-    struct gradients want = oracle_gradients(&oracle, &batch);
-    struct errors base = errors_of(&single, steps[1], &want, oracle.trainer->table), ours = errors_of(&run, steps[1], &want, oracle.trainer->table);
+    gradients_of(&oracle, steps[1], &want);
+    struct errors base = errors_of(&single, steps[1], &oracle, &want), ours = errors_of(&run, steps[1], &oracle, &want);
     assert_true(ours.critique <= 2.0 * base.critique + rounding && ours.reward <= 2.0 * base.reward + rounding);
     for (int i = 0; i < oracle.trainer->table->n; i++)
         if (!(ours.grad[i] <= 2.0 * base.grad[i]))
             fail_msg("tensor %d of %d ranks: the gradient of %s is off by %.3g, on one rank by %.3g", tensor, world->size, oracle.trainer->table->params[i].name, ours.grad[i], base.grad[i]);
-    free(want.grad);
+    gradients_free(&want);
     free(base.grad);
     free(ours.grad);
-    step_batch_free(&batch);
     tiny_run_close(&run);
     tiny_run_close(&single);
     tiny_run_close(&oracle);
@@ -293,7 +233,7 @@ static void a_step_is_adamw_of_the_clipped_gradient_with_the_rate_and_count_of_e
     config.optimizer.clip = 0.5;
     tiny_run_open(&run, &config, world, cpu);
     const struct store *store = run.trainer->store;
-    make_batch(&run, steps[1], &batch);
+    tiny_run_batch(&run, steps[1], &batch);
     assert_int_equal(train_gradients(run.trainer, &batch, &sums), OK);
     for (int i = 0; i < store->n_buckets; i++) {
         const struct bucket_memory *b = &store->bucket[i];
@@ -340,7 +280,7 @@ static void what_is_not_finite_is_named_on_all_ranks_before_any_update(void **st
     const struct param_table *table = run.trainer->table;
     int param = params_find(table, "model.layers.1.mlp.down_proj.weight");
     const struct bucket_memory *b = &store->bucket[table->params[param].bucket];
-    make_batch(&run, steps[1], &batch);
+    tiny_run_batch(&run, steps[1], &batch);
     assert_int_equal(train_gradients(run.trainer, &batch, &sums), OK);
     if (world->rank == world->size - 1)         /* its own chunk of the last data rank */
         b->grad[run.mesh->data->rank * b->chunk + b->owned.count - 1] = INFINITY;
@@ -398,7 +338,7 @@ static void recompute_changes_no_bit(void **state)
     for (int i = 0; i < 2; i++) {
         config.device.recompute = i;
         tiny_run_open(&run[i], &config, world, cpu);
-        make_batch(&run[i], 4, &batch);
+        tiny_run_batch(&run[i], 4, &batch);
         assert_int_equal(train_gradients(run[i].trainer, &batch, &sums[i]), OK);
         step_batch_free(&batch);
     }

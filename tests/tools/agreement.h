@@ -16,6 +16,9 @@
 
 enum operand_kind { ACTIVATION /* the case's type */, SINGLE /* float32 */, TOTAL /* double */, WHOLE /* int32 */ };
 
+/* What an operation draws its sizes from: small and odd ones and none, or those of models. */
+enum sizes { SIZES_ODD, SIZES_LARGE };
+
 enum { MAX_OPERANDS = 16 };
 struct operand { const char *name; enum operand_kind kind; int64_t n_elems; size_t n_bytes; void *memory; bool is_out, rounded; double *result; };
 
@@ -24,6 +27,7 @@ struct pass {
     struct device *device;          /* whose memory and stream */
     enum dtype dtype;               /* of ACTIVATION operands in this pass */
     enum dtype exact_in;            /* the case's type: operand values are exact in it */
+    enum sizes sizes;
     struct random random;
     int n_operands;
     struct operand operand[MAX_OPERANDS];
@@ -42,7 +46,8 @@ void *pass_out_rounded(struct pass *pass, void *memory, const char *name);
 typedef int operation(struct pass *pass);
 
 /* Runs the operation for `seed` in the case's type on `device` and on the reference, compares, and fails the running cmocka test with name, output and
- * error where they differ. */
+ * error where they differ. assert_agreement: odd sizes. */
+void assert_agreement_of(struct device *device, const char *name, operation *run, enum sizes sizes, enum dtype dtype, uint64_t seed);
 void assert_agreement(struct device *device, const char *name, operation *run, enum dtype dtype, uint64_t seed);
 
 #endif

@@ -26,14 +26,20 @@ static void byte_text(int byte, char out[4])
         snprintf(out, 4, "%c%c", 0xc0 | code >> 6, 0x80 | (code & 0x3f));
 }
 
-void byte_tokenizer_write(const char *folder)
+void byte_tokenizer_write(const char *folder) { byte_tokenizer_write_wide(folder, BYTE_VOCABULARY); }
+
+void byte_tokenizer_write_wide(const char *folder, int n_tokens)
 {
     static const char *const special[] = {"<|endoftext|>", "<|im_start|>", "<|im_end|>"};
     json_t *vocab = json_object(), *added = json_array();
-    char text[4], path[2048];
+    char text[4], word[16], path[2048];
     for (int b = 0; b < 256; b++) {
         byte_text(b, text);
         json_object_set_new(vocab, text, json_integer(b));
+    }
+    for (int i = BYTE_VOCABULARY; i < n_tokens; i++) {
+        snprintf(word, sizeof word, "t%d", i);
+        json_object_set_new(vocab, word, json_integer(i));
     }
     for (int i = 0; i < 3; i++)
         json_array_append_new(added, json_pack("{s:i, s:s, s:b}", "id", 256 + i, "content", special[i], "special", 1));

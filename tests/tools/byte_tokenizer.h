@@ -6,5 +6,7 @@ enum { BYTE_END_OF_TEXT = 256, BYTE_TURN_START, BYTE_TURN_END, BYTE_VOCABULARY }
 
 /* FOLDER/tokenizer.json. The id of a byte is the byte. */
 void byte_tokenizer_write(const char *folder);
+/* With more tokens, up to n_tokens, that no text is encoded to, but that a model may write. */
+void byte_tokenizer_write_wide(const char *folder, int n_tokens);
 
 #endif

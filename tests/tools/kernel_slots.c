@@ -16,12 +16,19 @@
 static int64_t pick(struct pass *pass, const int64_t *choices, int n) { return choices[random_int(&pass->random, 0, n - 1)]; }
 static bool flip(struct pass *pass) { return random_int(&pass->random, 0, 1) == 1; }
 
-static int64_t rows_of(struct pass *pass) { return pick(pass, (int64_t[]){0, 1, 2, 7, 16, 33, 129}, 7); }
-static int64_t cols_of(struct pass *pass) { return pick(pass, (int64_t[]){1, 3, 8, 16, 17, 31, 64, 100, 576}, 9); }
+/* Large sizes: rows and columns of a model's activations, and few rows of a whole vocabulary. */
+enum { ODD_ROWS = 129, MAX_ROWS = 1025 };
+static bool is_large(const struct pass *pass) { return pass->sizes == SIZES_LARGE; }
+static int most_rows(const struct pass *pass) { return is_large(pass) ? MAX_ROWS : ODD_ROWS; }
+static int64_t rows_of(struct pass *pass) { return is_large(pass) ? pick(pass, (int64_t[]){300, 512, MAX_ROWS}, 3) : pick(pass, (int64_t[]){0, 1, 2, 7, 16, 33, ODD_ROWS}, 7); }
+static int64_t cols_of(struct pass *pass) { return is_large(pass) ? pick(pass, (int64_t[]){1536, 4096, 4100, 8192}, 4) : pick(pass, (int64_t[]){1, 3, 8, 16, 17, 31, 64, 100, 576}, 9); }
+static int64_t logit_rows_of(struct pass *pass) { return is_large(pass) ? pick(pass, (int64_t[]){7, 16, 33}, 3) : rows_of(pass); }
+static int64_t vocabulary_of(struct pass *pass) { return is_large(pass) ? pick(pass, (int64_t[]){32000, 49152, 128256}, 3) : cols_of(pass); }
 
 static int run_gemm(struct pass *p)
 {
-    const int64_t sizes[] = {0, 1, 3, 8, 16, 31, 65, 100, 192};
+    const int64_t odd[] = {0, 1, 3, 8, 16, 31, 65, 100, 192}, large[] = {256, 384, 576, 577, 640, 768, 1000, 1024, 1025};
+    const int64_t *sizes = is_large(p) ? large : odd;
     int64_t m = pick(p, sizes, 9), n = pick(p, sizes, 9), k = random_int(&p->random, 0, 5) == 0 ? 1500 : pick(p, sizes, 9), pad = 3 * random_int(&p->random, 0, 1);
     struct gemm_args a = {.m = m, .n = n, .k = k, .trans_a = flip(p), .trans_b = flip(p), .accumulate = flip(p), .dtype_ab = p->dtype};
     bool wide = flip(p);
@@ -82,8 +89,8 @@ static int run_rope(struct pass *p)
     enum { POSITIONS = 50 };
     struct rope_args a = {.rows = rows_of(p), .heads = (int)random_int(&p->random, 1, 5), .dim = (int)pick(p, (int64_t[]){2, 6, 16, 64, 128}, 5),
                           .dtype = p->dtype, .inverse = flip(p)};
-    int32_t position[129];
-    for (int t = 0; t < 129; t++)
+    int32_t position[MAX_ROWS];
+    for (int t = 0; t < most_rows(p); t++)
         position[t] = (int32_t)random_int(&p->random, 0, POSITIONS - 1);
     a.position = pass_whole(p, position, a.rows);
     a.cos = pass_draw(p, SINGLE, POSITIONS * a.dim / 2, 1.0);
@@ -116,8 +123,8 @@ static int run_swiglu_backward(struct pass *p)
 /* Tokens of a vocabulary of 20, of which a part is local. */
 static void draw_tokens(struct pass *p, struct embedding_args *a)
 {
-    int32_t token[129];
-    for (int t = 0; t < 129; t++)
+    int32_t token[MAX_ROWS];
+    for (int t = 0; t < most_rows(p); t++)
         token[t] = (int32_t)random_int(&p->random, 0, 19);
     a->token = pass_whole(p, token, a->rows);
     a->vocab_first = random_int(&p->random, 0, 9), a->vocab_count = random_int(&p->random, 1, 11);
@@ -145,8 +152,8 @@ static int run_gather_rows(struct pass *p)
 {
     enum { ROWS = 30 };
     struct rows_args a = {.n_index = rows_of(p), .cols = cols_of(p), .dtype = p->dtype};
-    int32_t index[129];
-    for (int i = 0; i < 129; i++)
+    int32_t index[MAX_ROWS];
+    for (int i = 0; i < most_rows(p); i++)
         index[i] = (int32_t)random_int(&p->random, -2, ROWS - 1);
     a.index = pass_whole(p, index, a.n_index);
     a.x = pass_draw(p, ACTIVATION, ROWS * a.cols, 1.0);
@@ -157,8 +164,8 @@ static int run_gather_rows(struct pass *p)
 static int run_scatter_add_rows(struct pass *p)
 {
     struct rows_args a = {.n_index = rows_of(p), .cols = cols_of(p), .dtype = p->dtype};
-    int32_t index[129], row = 0;
-    for (int i = 0; i < 129; i++) {         /* strictly rising, with holes that are skipped at the front */
+    int32_t index[MAX_ROWS], row = 0;
+    for (int i = 0; i < most_rows(p); i++) {         /* strictly rising, with holes that are skipped at the front */
         row += (int32_t)random_int(&p->random, 1, 3);
         index[i] = i < 2 ? i - 2 : row;
     }
@@ -206,6 +213,8 @@ static struct random_forest draw_forest(struct pass *p, struct attention_args *a
         shape.n_trees = 1, shape.max_children = 2, shape.max_count = 90;
     if (kind == 0)
         shape.n_trees = 0;
+    if (is_large(p))
+        shape.n_trees = 2, shape.max_children = 2, shape.max_count = 300;
     struct random_forest forest = random_forest_create(&p->random, &shape);
     a->rows = a->key_rows = forest.n_rows;
     a->runs = forest.runs, a->n_runs = forest.n_runs, a->ranges = forest.ranges, a->key_runs = forest.key_runs, a->n_key_runs = forest.n_key_runs;
@@ -296,7 +305,7 @@ static int run_attention_backward(struct pass *p)
 
 /* ---- cross-entropy: logits, predictions, and max, sum and target_logit as the slots before leave them ---- */
 
-enum { MAX_ROWS = 129, PER_ROW = 3 };
+enum { PER_ROW = 3 };
 struct entropy { struct cross_entropy_args a; int64_t n_predictions; int32_t first[MAX_ROWS + 1]; };
 
 static void draw_predictions(struct pass *p, struct entropy *e)
@@ -336,7 +345,7 @@ static void draw_statistics(struct pass *p, struct entropy *e, const float *logi
 
 static void draw_entropy(struct pass *p, struct entropy *e)
 {
-    *e = (struct entropy){.a = {.rows = rows_of(p), .cols = cols_of(p), .vocab_first = random_int(&p->random, 0, 9), .dtype = p->dtype, .scale = 0.3f}};
+    *e = (struct entropy){.a = {.rows = logit_rows_of(p), .cols = vocabulary_of(p), .vocab_first = random_int(&p->random, 0, 9), .dtype = p->dtype, .scale = 0.3f}};
     int64_t n = e->a.rows * e->a.cols;
     float *logits = malloc((size_t)(n + 1) * sizeof *logits);
     assert_non_null(logits);
@@ -407,9 +416,9 @@ static int run_bradley_terry(struct pass *p)
 {
     enum { REWARDS = 20 };
     struct bradley_terry_args a = {.n_comparisons = rows_of(p), .scale = 0.7f};
-    int32_t chosen[129], rejected[129];
-    float weight[129];
-    for (int i = 0; i < 129; i++) {
+    int32_t chosen[MAX_ROWS], rejected[MAX_ROWS];
+    float weight[MAX_ROWS];
+    for (int i = 0; i < most_rows(p); i++) {
         chosen[i] = (int32_t)random_int(&p->random, 0, REWARDS / 2 - 1);
         rejected[i] = (int32_t)random_int(&p->random, REWARDS / 2, REWARDS - 1);
         weight[i] = (float)random_uniform(&p->random, 0.1, 1.0);
@@ -452,19 +461,19 @@ static int run_norm_squared(struct pass *p)
 
 static int run_scatter_rows(struct pass *p)
 {
-    enum { ROWS = 200 };
+    enum { MORE = 71, MAX_PLACES = MAX_ROWS + MORE };
     struct rows_args a = {.n_index = rows_of(p), .cols = cols_of(p), .dtype = p->dtype};
-    int32_t place[ROWS], index[129];
-    for (int32_t i = 0; i < ROWS; i++)
+    int32_t place[MAX_PLACES], index[MAX_ROWS], n_places = most_rows(p) + MORE;
+    for (int32_t i = 0; i < n_places; i++)
         place[i] = i;
-    for (int i = 0; i < 129; i++) {         /* no place twice, some rows skipped */
-        int64_t other = random_int(&p->random, i, ROWS - 1);
+    for (int i = 0; i < most_rows(p); i++) {         /* no place twice, some rows skipped */
+        int64_t other = random_int(&p->random, i, n_places - 1);
         index[i] = random_int(&p->random, 0, 5) == 0 ? -1 : place[other];
         place[other] = place[i];
     }
     a.index = pass_whole(p, index, a.n_index);
     a.x = pass_draw(p, ACTIVATION, a.n_index * a.cols, 1.0);
-    a.y = pass_out(p, pass_draw(p, ACTIVATION, ROWS * a.cols, 1.0), "y");
+    a.y = pass_out(p, pass_draw(p, ACTIVATION, n_places * a.cols, 1.0), "y");
     return p->kernels->scatter_rows(&p->device->stream, &a);
 }
 
@@ -488,11 +497,11 @@ static int run_sample(struct pass *p)
 {
     enum { ALLOWED = 12 };
     int64_t parts = random_int(&p->random, 1, 3), first[4] = {0}, cols;
-    struct sample_args a = {.rows = rows_of(p), .parts = (int)parts, .part_first = first};
-    struct sample_rule rule[129];
+    struct sample_args a = {.rows = logit_rows_of(p), .parts = (int)parts, .part_first = first};
+    struct sample_rule rule[MAX_ROWS];
     uint32_t allowed[ALLOWED];
     for (int64_t i = 0; i < parts; i++) {
-        int64_t n = random_int(&p->random, 2, 300);
+        int64_t n = is_large(p) ? random_int(&p->random, 10000, 43000) : random_int(&p->random, 2, 300);
         first[i + 1] = first[i] + n;
         a.part_stride = n > a.part_stride ? n : a.part_stride;
     }
@@ -503,7 +512,7 @@ static int run_sample(struct pass *p)
         rule[r] = draw_rule(p, cols, (int32_t)random_int(&p->random, 0, ALLOWED / 3 - 1) * 3);
     a.rule = rule, a.allowed = allowed;
     a.logits = pass_draw(p, SINGLE, parts * a.rows * a.part_stride, 8.0);
-    a.token = pass_out(p, pass_whole(p, (const int32_t[129]){0}, a.rows), "token");
+    a.token = pass_out(p, pass_whole(p, (const int32_t[MAX_ROWS]){0}, a.rows), "token");
     return p->kernels->sample(&p->device->stream, &a);
 }
 

@@ -27,20 +27,26 @@ static void write_text(const char *folder, const char *name, const char *text)
     must(file_write_atomic(path, text, strlen(text)));
 }
 
-void tiny_model_write(const char *folder, const char *model_type, int kv_heads, bool tied)
+void model_shape_write(const char *folder, const struct model_shape *m)
 {
     char path[2048], text[1024];
     must(dir_make(folder));
     must(path_join(path, sizeof path, folder, "config.json"));
     snprintf(text, sizeof text,
-             "{\"model_type\": \"%s\", \"hidden_size\": 32, \"intermediate_size\": 48, \"vocab_size\": %d, \"num_hidden_layers\": 2, \"num_attention_heads\": 4,"
-             " \"num_key_value_heads\": %d, \"head_dim\": 8, \"max_position_embeddings\": 512, \"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\","
+             "{\"model_type\": \"%s\", \"hidden_size\": %lld, \"intermediate_size\": %lld, \"vocab_size\": %lld, \"num_hidden_layers\": %d, \"num_attention_heads\": %d,"
+             " \"num_key_value_heads\": %d, \"head_dim\": %d, \"max_position_embeddings\": %lld, \"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\","
              " \"tie_word_embeddings\": %s}",
-             model_type, TINY_VOCAB, kv_heads, tied ? "true" : "false");
+             m->model_type, (long long)m->hidden, (long long)m->ffn, (long long)m->vocab, m->layers, m->heads, m->kv_heads, m->head_dim, (long long)m->max_position, m->tied ? "true" : "false");
     must(file_write_atomic(path, text, strlen(text)));
     byte_tokenizer_write(folder);
     write_text(folder, "template.txt", "user={content}\nsystem_in_user=yes\nend=<|im_end|>\nreward=<|endoftext|>\n");
     write_text(folder, "critique.txt", "?!");
+}
+
+void tiny_model_write(const char *folder, const char *model_type, int kv_heads, bool tied)
+{
+    model_shape_write(folder, &(struct model_shape){.model_type = model_type, .layers = 2, .heads = 4, .kv_heads = kv_heads, .head_dim = 8, .hidden = 32, .ffn = 48, .vocab = TINY_VOCAB, .max_position = 512,
+                                                    .tied = tied});
 }
 
 static uint32_t next_random(uint64_t *state)
@@ -49,12 +55,20 @@ static uint32_t next_random(uint64_t *state)
     return (uint32_t)(*state >> 33);
 }
 
-static struct tokens random_tokens(uint64_t *state, uint32_t *memory, int32_t least, int32_t most)
+static int32_t next_length(uint64_t *state, struct length length) { return length.least + (int32_t)(next_random(state) % (uint32_t)(length.most - length.least + 1)); }
+
+/* Memory of the record's own, until free_record. */
+static struct tokens random_tokens(uint64_t *state, struct length length, uint32_t vocab)
 {
-    int32_t n = least + (int32_t)(next_random(state) % (uint32_t)(most - least + 1));
-    for (int32_t i = 0; i < n; i++)
-        memory[i] = next_random(state) % TINY_REWARD_TOKEN;
-    return (struct tokens){memory, n};
+    int32_t n = next_length(state, length);
+    uint32_t *token = malloc((size_t)n * sizeof *token);
+    must(token ? OK : FAIL("out of memory"));
+    for (int32_t i = 0; i < n; i++) {
+        token[i] = next_random(state) % vocab;
+        if (token[i] == TINY_REWARD_TOKEN)
+            token[i]--;
+    }
+    return (struct tokens){token, n};
 }
 
 static void make_meta(const char *folder, struct shard_meta *out)
@@ -69,39 +83,57 @@ static void make_meta(const char *folder, struct shard_meta *out)
     free(config);
 }
 
-/* Of prompt, response and critique, and how many critiques a side has. */
-struct lengths { int32_t least[3], most[3], critiques[2]; };
-static const struct lengths uneven = {{3, 4, 1}, {12, 12, 12}, {1, 3}}, even = {{8, 8, 6}, {8, 8, 6}, {2, 2}};
-
-static void write_pairs(const char *folder, int n_pairs, unsigned seed, const struct lengths *n)
+static struct shard_record random_record(uint64_t *state, const struct pairs_shape *shape, struct shard_critique *list[2])
 {
-    char path[2048];
-    uint64_t state = seed;
-    uint32_t prompt[16], response[2][16], critique[2][3][16];
+    struct shard_record r = {.subset = "tiny", .prompt = random_tokens(state, shape->prompt, shape->vocab)};
+    for (int side = 0; side < 2; side++) {
+        r.response[side] = random_tokens(state, shape->response, shape->vocab);
+        r.n_critiques[side] = next_length(state, shape->n_critiques);
+        for (int k = 0; k < r.n_critiques[side]; k++)
+            list[side][k] = (struct shard_critique){random_tokens(state, shape->critique, shape->vocab), 5.0f, 5.0f};
+        r.critique[side] = list[side];
+    }
+    return r;
+}
+
+static void free_record(const struct shard_record *r)
+{
+    free((void *)(uintptr_t)r->prompt.token);
+    for (int side = 0; side < 2; side++) {
+        free((void *)(uintptr_t)r->response[side].token);
+        for (int k = 0; k < r->n_critiques[side]; k++)
+            free((void *)(uintptr_t)r->critique[side][k].text.token);
+    }
+}
+
+void pairs_shape_write(const char *folder, const struct pairs_shape *shape)
+{
+    char path[2048], id[32];
+    uint64_t state = shape->seed;
+    struct shard_critique *list[2] = {calloc((size_t)shape->n_critiques.most, sizeof *list[0]), calloc((size_t)shape->n_critiques.most, sizeof *list[1])};
     struct dsub_writer *writer;
     struct shard_meta meta;
+    must(list[0] && list[1] ? OK : FAIL("out of memory"));
     make_meta(folder, &meta);
     must(path_join(path, sizeof path, folder, "dsub"));
     must(dsub_writer_create(path, &meta, 5, &writer));
-    for (int i = 0; i < n_pairs; i++) {
-        char id[32];
-        struct shard_critique list[2][3];
-        struct shard_record r = {.id = id, .subset = "tiny", .source = (uint64_t)i * 2, .prompt = random_tokens(&state, prompt, n->least[0], n->most[0])};
+    for (int i = 0; i < shape->n_pairs; i++) {
+        struct shard_record r = random_record(&state, shape, list);
         snprintf(id, sizeof id, "pair-%d", i);
-        for (int side = 0; side < 2; side++) {
-            r.response[side] = random_tokens(&state, response[side], n->least[1], n->most[1]);
-            r.n_critiques[side] = n->critiques[0] + (int32_t)(next_random(&state) % (uint32_t)(n->critiques[1] - n->critiques[0] + 1));
-            for (int k = 0; k < r.n_critiques[side]; k++)
-                list[side][k] = (struct shard_critique){random_tokens(&state, critique[side][k], n->least[2], n->most[2]), 5.0f, 5.0f};
-            r.critique[side] = list[side];
-        }
+        r.id = id;
+        r.source = (uint64_t)i * 2;
         must(dsub_writer_put(writer, &r));
+        free_record(&r);
     }
     must(dsub_writer_finish(&writer));
+    free(list[0]), free(list[1]);
 }
 
-void tiny_dsub_write(const char *folder, int n_pairs, unsigned seed) { write_pairs(folder, n_pairs, seed, &uneven); }
-void tiny_dsub_write_even(const char *folder, int n_pairs, unsigned seed) { write_pairs(folder, n_pairs, seed, &even); }
+void tiny_dsub_write(const char *folder, int n_pairs, unsigned seed)
+{
+    pairs_shape_write(folder, &(struct pairs_shape){.n_pairs = n_pairs, .seed = seed, .vocab = TINY_REWARD_TOKEN, .prompt = {3, 12}, .response = {4, 12}, .critique = {1, 12},
+                                                    .n_critiques = {1, 3}});
+}
 
 void tiny_config(struct config *config, const char *folder, int64_t micro_batch_tokens)
 {
@@ -141,7 +173,7 @@ static bool keep_all(const void *context, const struct dsub *dsub, int64_t numbe
     return true;
 }
 
-void tiny_run_open(struct tiny_run *r, const struct config *config, struct comm *world, struct device *device)
+void tiny_run_make(struct tiny_run *r, const struct config *config, struct comm *world, struct device *device)
 {
     struct plan_capacity most;
     memset(r, 0, sizeof *r);
@@ -155,8 +187,20 @@ void tiny_run_open(struct tiny_run *r, const struct config *config, struct comm 
     must(plan_capacity(r->plan, &most));
     struct trainer_capacity capacity = {most.rows, most.predictions, most.rewards, most.comparisons, config->data.max_path_tokens};
     must(trainer_create(&r->config, r->mesh, device, &capacity, plan_steps_per_epoch(r->plan), &r->trainer));
+}
+
+void tiny_run_open(struct tiny_run *r, const struct config *config, struct comm *world, struct device *device)
+{
+    tiny_run_make(r, config, world, device);
     const char *folder = config->backbone.init == BACKBONE_RANDOM ? NULL : config->backbone.path;
     must(load_weights(&(struct load_options){.folder = folder, .seed = (uint64_t)config->run.seed, .reward_token = -1, .copy_of = -1}, r->trainer->store, NULL));
+}
+
+void tiny_run_batch(struct tiny_run *r, int64_t step, struct step_batch *batch)
+{
+    const struct step_plan *plan;
+    must(plan_step(r->plan, step, &plan));
+    must(step_batch_make(&r->view, plan, &r->options, &r->layout, r->mesh->data->rank, batch));
 }
 
 void tiny_run_close(struct tiny_run *r)

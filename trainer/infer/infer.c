@@ -29,10 +29,11 @@ void infer_count(const struct config *config, const struct model_config *model, 
     out->kv_tokens = (int64_t)(out->kv_cache / (kv_slot_bytes(model, dtype, tensor_size) * ATTENTION_PAGE)) * ATTENTION_PAGE;
 }
 
-static int open_parts(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *i)
+int infer_make(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *i)
 {
     int tensor = mesh->tensor->size;
     struct infer_bytes bytes;
+    *i = (struct infer){0};
     TRY(model_config_read(source->model, &i->model));
     TRY(params_build(&i->model, tensor, mesh->tensor->rank, &i->table));
     infer_count(config, &i->model, i->table, tensor, &bytes);
@@ -57,8 +58,7 @@ static int load(const struct config *config, const struct infer_source *source, 
 
 int infer_open(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *out)
 {
-    *out = (struct infer){0};
-    int status = agree_status(mesh->world, open_parts(config, source, mesh, device, out));
+    int status = agree_status(mesh->world, infer_make(config, source, mesh, device, out));
     if (status == OK)
         status = load(config, source, out);
     if (status != OK)
