@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "kernels/cuda/attention_sm90.h"
 #include "kernels/cuda/cuda.h"
 
 /* ---- tiles ------------------------------------------------------------------------------------------------------------------------------------ */
@@ -111,8 +112,8 @@ static int64_t n_ranges(const struct attention_args *a)
     return n;
 }
 
-/* One kernel over its tiles: which, how a block of it is made, what it gets. */
-struct work { const struct gpu_kernel *kernel; int n_threads; size_t shared_bytes; struct tile_list tiles; struct attention_launch launch; };
+/* One kernel over its tiles: which, how a block of it is made and how many rows or keys it takes, what it gets; or Hopper's kernel (attention_sm90.h) instead. */
+struct work { const struct gpu_kernel *kernel; int n_threads; size_t shared_bytes; int64_t each; struct tile_list tiles; struct attention_launch launch; struct sm90_block sm90; };
 
 /* Copies the arguments' plan and the tiles; the launches get arguments that point to the copies. keys is NULL in the forward. */
 static int place_plan(struct stream *stream, const struct attention_args *a, struct work *rows, struct work *keys)
@@ -159,6 +160,8 @@ static int launch_work(struct stream *stream, const struct work *w)
 {
     if (w->tiles.n == 0)
         return OK;
+    if (w->sm90.kernel)
+        return attention_sm90_launch(stream, &w->sm90, w->tiles.n, &w->launch);
     return gpu_launch(stream, w->kernel, (struct gpu_grid){.x = (unsigned)w->tiles.n, .y = (unsigned)w->launch.a.kv_heads}, w->n_threads, w->shared_bytes, &w->launch);
 }
 
@@ -184,9 +187,9 @@ static int64_t n_keys(const struct attention_args *a)
     return n;
 }
 
-static int launch_forward(struct stream *stream, const struct attention_args *a, struct work *rows, bool fast)
+static int launch_forward(struct stream *stream, const struct attention_args *a, struct work *rows)
 {
-    TRY(make_row_tiles(a, fast ? ATTENTION_FORWARD_ROWS : PLAIN_TILE, &rows->tiles));
+    TRY(make_row_tiles(a, rows->sm90.kernel ? rows->sm90.each : rows->each, &rows->tiles));
     TRY(place_plan(stream, a, rows, NULL));
     TRY(clear_unless(stream, n_queries(a), a->rows, a->o_THD, (int64_t)a->heads * a->dim, a->dtype));
     return launch_work(stream, rows);
@@ -194,15 +197,18 @@ static int launch_forward(struct stream *stream, const struct attention_args *a,
 
 static int cuda_attention_forward(struct stream *stream, const struct attention_args *a)
 {
-    struct work rows = {.kernel = GPU_BY_DTYPE(plain_forward, a->dtype), .n_threads = ATTENTION_THREADS, .shared_bytes = plain_forward_shared(a->dim)};
+    struct work rows = {.kernel = GPU_BY_DTYPE(plain_forward, a->dtype), .n_threads = ATTENTION_THREADS, .shared_bytes = plain_forward_shared(a->dim), .each = PLAIN_TILE};
     bool fast = on_tensor_cores(a);
     TRY(check(a));
-    if (fast) {
+    if (fast && attention_sm90_serves(stream, a)) {
+        rows.sm90 = attention_sm90_forward_block(a);
+    } else if (fast) {
+        rows.each = ATTENTION_FORWARD_ROWS;
         rows.kernel = a->dim == 64 ? &attention_forward_64 : &attention_forward_128;
         rows.n_threads = ATTENTION_FORWARD_THREADS(a->dim);
         rows.shared_bytes = attention_forward_shared(a->dim);
     }
-    int status = launch_forward(stream, a, &rows, fast);
+    int status = launch_forward(stream, a, &rows);
     free(rows.tiles.tile);
     return status;
 }

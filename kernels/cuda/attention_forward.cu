@@ -1,63 +1,8 @@
-/* attention_forward: online softmax (arXiv 2205.14135) on tensor cores, bf16. See attention.h for the tiling.
- *
- * Scores are kept times scale / ln 2, so that exp is 2^x: max is in those units. Of a row that sees none of a tile's keys nothing changes, to the bit. */
-#include "kernels/cuda/attention_tiles.h"
-
-/* What a lane keeps of rows 8 half + lane / 4 of each m-tile: sum over the keys of its own columns. */
-template <int M> struct softmax { float max[M][2], sum[M][2]; };
-
-template <int M> GPU_DEVICE void softmax_start(struct softmax<M> *s)
-{
-    GPU_UNROLL
-    for (int i = 0; i < 2 * M; i++) {
-        s->max[i / 2][i % 2] = -INFINITY;
-        s->sum[i / 2][i % 2] = 0.0f;
-    }
-}
+/* attention_forward: a tile of rows walks keys (attention_softmax.h) on tensor cores, bf16. See attention.h for the tiling. */
+#include "kernels/cuda/attention_softmax.h"
 
 /* The warp's rows begin at m = `first`, and that one sees `least` keys of its own node. */
 struct warp_rows { struct row_map map; int first, least; };
-
-/* Scores of keys that a row does not see become minus infinity. */
-template <int N> GPU_DEVICE void hide(float (&s)[N][4], int half, int seen)
-{
-    GPU_UNROLL
-    for (int i = 0; i < 2 * N; i++)
-        if (i / 2 * 8 + gpu_lane() % 4 * 2 + i % 2 >= seen)
-            s[i / 2][half * 2 + i % 2] = -INFINITY;
-}
-
-template <int N> GPU_DEVICE float largest(const float (&s)[N][4], int half)
-{
-    float most = -INFINITY;
-    GPU_UNROLL
-    for (int i = 0; i < 2 * N; i++)
-        most = fmaxf(most, s[i / 2][half * 2 + i % 2]);
-    most = fmaxf(most, gpu_shuffle_xor(most, 1));
-    return fmaxf(most, gpu_shuffle_xor(most, 2));
-}
-
-/* Scores of half the rows of an m-tile become probabilities; returns what the sums so far must be multiplied by. */
-template <int N> GPU_DEVICE float softmax_step(float (&s)[N][4], int half, float scale, float *max, float *sum)
-{
-    float most = fmaxf(*max, largest(s, half) * scale), base = most == -INFINITY ? 0.0f : most, factor = gpu_exp2(*max - base), total = 0.0f;
-    GPU_UNROLL
-    for (int i = 0; i < 2 * N; i++) {
-        float *x = &s[i / 2][half * 2 + i % 2];
-        *x = gpu_exp2(fmaf(*x, scale, -base));
-        total += *x;
-    }
-    *max = most;
-    *sum = *sum * factor + total;
-    return factor;
-}
-
-template <int N> GPU_DEVICE void scale_rows(float (&o)[N][4], int half, float factor)
-{
-    GPU_UNROLL
-    for (int i = 0; i < 2 * N; i++)
-        o[i / 2][half * 2 + i % 2] *= factor;
-}
 
 template <int M, int N, int D8>
 GPU_DEVICE void softmax_tile(struct softmax<M> *state, float (&s)[M][N][4], float (&o)[M][D8][4], const struct key_walk &w, const struct warp_rows &rows, float scale)
@@ -69,21 +14,6 @@ GPU_DEVICE void softmax_tile(struct softmax<M> *state, float (&s)[M][N][4], floa
         if (hides)
             hide(s[m], half, walk_seen(w, rows.least + token_of(rows.map, row) - token_of(rows.map, rows.first)));
         scale_rows(o[m], half, softmax_step(s[m], half, scale, &state->max[m][half], &state->sum[m][half]));
-    }
-}
-
-/* Sums become factors; lse of the rows. */
-template <int M> GPU_DEVICE void softmax_end(struct softmax<M> *s, const struct attention_args &a, const struct row_tile &t, int row)
-{
-    GPU_UNROLL
-    for (int i = 0; i < 2 * M; i++) {
-        float *sum = &s->sum[i / 2][i % 2];
-        *sum += gpu_shuffle_xor(*sum, 1);
-        *sum += gpu_shuffle_xor(*sum, 2);
-        int r = row + i * 8 + gpu_lane() / 4;
-        if (gpu_lane() % 4 == 0 && r < t.n)
-            a.lse_HT[statistic_of(t.map, a.rows, t.first + r)] = s->max[i / 2][i % 2] * LN_2 + logf(*sum);
-        *sum = 1.0f / *sum;
     }
 }
 

@@ -41,6 +41,7 @@ struct cuda {
     int ordinal;
     bool batch_invariant;
     struct cuda_gemm *gemm;
+    void *encode_tensor_map;            /* the driver's function where Hopper's kernels work, else NULL: attention_sm90.c */
     struct cuda_stream *streams;        /* all of the device's */
     struct cuda_event *events;
 };
