@@ -187,9 +187,15 @@ static int64_t n_keys(const struct attention_args *a)
     return n;
 }
 
+static void use_sm90(struct work *w, struct sm90_block block)
+{
+    w->sm90 = block;
+    w->each = block.each;
+}
+
 static int launch_forward(struct stream *stream, const struct attention_args *a, struct work *rows)
 {
-    TRY(make_row_tiles(a, rows->sm90.kernel ? rows->sm90.each : rows->each, &rows->tiles));
+    TRY(make_row_tiles(a, rows->each, &rows->tiles));
     TRY(place_plan(stream, a, rows, NULL));
     TRY(clear_unless(stream, n_queries(a), a->rows, a->o_THD, (int64_t)a->heads * a->dim, a->dtype));
     return launch_work(stream, rows);
@@ -201,7 +207,7 @@ static int cuda_attention_forward(struct stream *stream, const struct attention_
     bool fast = on_tensor_cores(a);
     TRY(check(a));
     if (fast && attention_sm90_serves(stream, a)) {
-        rows.sm90 = attention_sm90_forward_block(a);
+        use_sm90(&rows, attention_sm90_forward_block(a));
     } else if (fast) {
         rows.each = ATTENTION_FORWARD_ROWS;
         rows.kernel = a->dim == 64 ? &attention_forward_64 : &attention_forward_128;
@@ -226,11 +232,11 @@ static int launch_delta(struct stream *stream, const struct attention_args *a)
     return gpu_launch(stream, GPU_BY_DTYPE(attention_delta, a->dtype), grid, ATTENTION_THREADS, 0, &args);
 }
 
-static int launch_backward(struct stream *stream, const struct attention_args *a, struct work *rows, struct work *keys, bool fast)
+static int launch_backward(struct stream *stream, const struct attention_args *a, struct work *rows, struct work *keys)
 {
     int64_t key_width = (int64_t)a->kv_heads * a->dim;
-    TRY(make_row_tiles(a, fast ? ATTENTION_BACKWARD_ROWS : PLAIN_TILE, &rows->tiles));
-    TRY(make_key_tiles(a, fast ? ATTENTION_KEYS : PLAIN_TILE, &keys->tiles));
+    TRY(make_row_tiles(a, rows->each, &rows->tiles));
+    TRY(make_key_tiles(a, keys->each, &keys->tiles));
     TRY(place_plan(stream, a, rows, keys));
     TRY(clear_unless(stream, n_queries(a), a->rows, a->dq_THD, (int64_t)a->heads * a->dim, a->dtype));
     TRY(clear_unless(stream, n_keys(a), a->key_rows, a->dk_SGD, key_width, a->dtype));
@@ -242,17 +248,21 @@ static int launch_backward(struct stream *stream, const struct attention_args *a
 
 static int cuda_attention_backward(struct stream *stream, const struct attention_args *a)
 {
-    struct work rows = {.kernel = GPU_BY_DTYPE(plain_backward_q, a->dtype), .n_threads = ATTENTION_THREADS, .shared_bytes = plain_backward_shared(a->dim)}, keys = rows;
+    struct work rows = {.kernel = GPU_BY_DTYPE(plain_backward_q, a->dtype), .n_threads = ATTENTION_THREADS, .shared_bytes = plain_backward_shared(a->dim), .each = PLAIN_TILE}, keys = rows;
     bool fast = on_tensor_cores(a);
     TRY(check(a));
     keys.kernel = GPU_BY_DTYPE(plain_backward_k, a->dtype);
-    if (fast) {
+    if (fast && attention_sm90_serves(stream, a)) {
+        use_sm90(&rows, attention_sm90_backward_q_block(a));
+        use_sm90(&keys, attention_sm90_backward_k_block(a));
+    } else if (fast) {
+        rows.each = ATTENTION_BACKWARD_ROWS, keys.each = ATTENTION_KEYS;
         rows.kernel = a->dim == 64 ? &attention_backward_q_64 : &attention_backward_q_128;
         rows.shared_bytes = attention_backward_q_shared(a->dim);
         keys.kernel = a->dim == 64 ? &attention_backward_k_64 : &attention_backward_k_128;
         keys.shared_bytes = attention_backward_k_shared(a->dim);
     }
-    int status = launch_backward(stream, a, &rows, &keys, fast);
+    int status = launch_backward(stream, a, &rows, &keys);
     free(rows.tiles.tile), free(keys.tiles.tile);
     return status;
 }

@@ -35,10 +35,30 @@ bool attention_sm90_serves(const struct stream *stream, const struct attention_a
     return cuda_of(stream->device)->encode_tensor_map && a->heads / a->kv_heads <= SM90_STEP;
 }
 
+/* Of rows, those of whole tokens. */
+static int whole_tokens(const struct attention_args *a, int rows)
+{
+    int group = a->heads / a->kv_heads;
+    return rows / group * group;
+}
+
 struct sm90_block attention_sm90_forward_block(const struct attention_args *a)
 {
-    int group = a->heads / a->kv_heads, rows = sm90_forward_rows(a->dim) / group * group;
-    return (struct sm90_block){a->dim == 64 ? &attention_sm90_forward_64 : &attention_sm90_forward_128, sm90_forward_threads(a->dim), sm90_forward_shared(a->dim), rows, rows, SM90_STEP};
+    int consumers = SM90_CONSUMERS(a->dim), rows = whole_tokens(a, SM90_ROWS * consumers);
+    return (struct sm90_block){a->dim == 64 ? &attention_sm90_forward_64 : &attention_sm90_forward_128, sm90_threads(consumers), sm90_forward_shared(a->dim), rows, rows, SM90_STEP};
+}
+
+struct sm90_block attention_sm90_backward_q_block(const struct attention_args *a)
+{
+    int consumers = SM90_CONSUMERS(a->dim), rows = whole_tokens(a, SM90_ROWS * consumers);
+    return (struct sm90_block){a->dim == 64 ? &attention_sm90_backward_q_64 : &attention_sm90_backward_q_128, sm90_threads(consumers), sm90_backward_q_shared(a->dim), rows, rows, SM90_STEP};
+}
+
+struct sm90_block attention_sm90_backward_k_block(const struct attention_args *a)
+{
+    int consumers = SM90_KEY_CONSUMERS, keys = SM90_ROWS * consumers;
+    return (struct sm90_block){a->dim == 64 ? &attention_sm90_backward_k_64 : &attention_sm90_backward_k_128, sm90_threads(consumers), sm90_backward_k_shared(a->dim), keys,
+                               whole_tokens(a, SM90_STEP), keys};
 }
 
 /* x is [rows][heads][dim]; a box has 64 columns of box_heads heads of box_rows rows. */

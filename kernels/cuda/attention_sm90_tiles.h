@@ -6,12 +6,12 @@
 #include "kernels/cuda/attention_tiles.h"
 #include "kernels/cuda/gpu_sm90.h"
 
-/* Where a walk is in a ring of stages. A stage's full barrier ends its phase `parity` when it is filled, its free one when it is read. */
-template <int STAGES> struct ring { int stage; uint32_t parity; };
+/* Where a walk is in the ring of stages. A stage's full barrier ends its phase `parity` when it is filled, its free one when it is read. */
+struct ring { int stage; uint32_t parity; };
 
-template <int STAGES> GPU_DEVICE struct ring<STAGES> ring_next(struct ring<STAGES> r)
+GPU_DEVICE struct ring ring_next(struct ring r)
 {
-    bool last = r.stage == STAGES - 1;
+    bool last = r.stage == SM90_STAGES - 1;
     return {last ? 0 : r.stage + 1, r.parity ^ (last ? 1u : 0u)};
 }
 
@@ -107,6 +107,91 @@ GPU_DEVICE void store_blocks(void *x, const struct row_map &map, int first, int 
         if (r < n)
             gpu_store16((uint16_t *)x + row_of(map, first + r) * D + chunk * 8, gpu_load16(chunk_at<BLOCK_COLUMNS>(block_of<ROWS>(tile, chunk / 8), r, chunk % 8)));
     }
+}
+
+/* ---- shared memory: the tiles at rest, the stages, the barriers ------------------------------------------------------------------------------- */
+
+/* A stage holds two tiles of SM90_STEP rows, x and y: keys and values, or rows of q and do. */
+template <int D> struct stages { uint16_t *tile; struct sm90_barriers *b; };
+
+template <int D> GPU_DEVICE uint16_t *stage_x(const struct stages<D> &s, int stage) { return s.tile + stage * 2 * SM90_STEP * D; }
+template <int D> GPU_DEVICE uint16_t *stage_y(const struct stages<D> &s, int stage) { return s.tile + (stage * 2 + 1) * SM90_STEP * D; }
+
+/* Behind n_rows rows at rest. */
+template <int D> GPU_DEVICE struct stages<D> stages_of(int n_rows)
+{
+    uint16_t *tile = (uint16_t *)gpu_aligned_shared() + n_rows * D;
+    return {tile, (struct sm90_barriers *)(tile + 2 * SM90_STAGES * SM90_STEP * D)};
+}
+
+/* A stage is full by n_fillers arrivals, and free by one of each warp of the consumers. All threads come here. */
+GPU_DEVICE void make_barriers(struct sm90_barriers *b, int n_fillers, int n_consumers)
+{
+    if (gpu_thread() == 0) {
+        gpu_mbarrier_init(&b->rest, 1);
+        for (int i = 0; i < SM90_STAGES; i++) {
+            gpu_mbarrier_init(&b->full[i], n_fillers);
+            gpu_mbarrier_init(&b->free[i], 4 * n_consumers);
+            gpu_mbarrier_init(&b->landed[i], 1);
+        }
+        gpu_mbarrier_made();
+    }
+    gpu_barrier();
+}
+
+/* When all lanes of the warp have read it. */
+GPU_DEVICE void free_stage(struct sm90_barriers *b, struct ring r)
+{
+    if (gpu_lane() == 0)
+        gpu_mbarrier_arrive(&b->free[r.stage]);
+}
+
+/* A step that the warpgroup's rows, or keys, do not see. A lane that came to the barrier late would wait for the stage's next filling. */
+GPU_DEVICE void leave_out(struct sm90_barriers *b, struct ring r)
+{
+    gpu_mbarrier_wait(&b->full[r.stage], r.parity);
+    gpu_warp_barrier();
+    free_stage(b, r);
+}
+
+/* ---- the warps that fill it ------------------------------------------------------------------------------------------------------------------- */
+
+/* One thread. Boxes of both tensors from a head and a row on, n_bytes in all, to the stage when it is free. What lies behind a step's own rows is zero in the stage: where the boxes have
+ * more than those, whole is false, and the mender sees to that. */
+template <int D>
+GPU_DEVICE void fill_stage(const struct stages<D> &s, struct ring r, const struct gpu_tensor_map *x, const struct gpu_tensor_map *y, int head, int row, int n_bytes, bool whole)
+{
+    gpu_mbarrier *b = whole ? &s.b->full[r.stage] : &s.b->landed[r.stage];
+    gpu_mbarrier_wait(&s.b->free[r.stage], r.parity ^ 1);
+    gpu_mbarrier_expect(b, n_bytes);
+    copy_boxes<D, SM90_STEP>(stage_x(s, r.stage), x, head, row, b);
+    copy_boxes<D, SM90_STEP>(stage_y(s, r.stage), y, head, row, b);
+}
+
+/* A warp, the mender: rows [n, SM90_STEP) of the stage become zero. They may hold anything, and zero times anything shall be zero. turns: bit i is the parity of landed[i]. */
+template <int D> GPU_DEVICE void mend_stage(const struct stages<D> &s, int stage, int n, uint32_t *turns)
+{
+    gpu_mbarrier_wait(&s.b->landed[stage], *turns >> stage & 1);
+    *turns ^= 1u << stage;
+    clear_rows<D, SM90_STEP>(stage_x(s, stage), n);
+    clear_rows<D, SM90_STEP>(stage_y(s, stage), n);
+    if (gpu_lane() == 0)
+        gpu_mbarrier_arrive(&s.b->full[stage]);
+}
+
+/* Keys and values of a walk. */
+template <int D> GPU_DEVICE void fill_keys(const struct stages<D> &s, const struct sm90_launch &l, struct key_walk w)
+{
+    for (struct ring r = {}; !walk_ended(w); w = walk_next(w, SM90_STEP), r = ring_next(r))
+        fill_stage(s, r, &l.k, &l.v, (int)gpu_block_y(), w.first, 2 * SM90_STEP * D * 2, w.n == SM90_STEP);
+}
+
+template <int D> GPU_DEVICE void mend_keys(const struct stages<D> &s, struct key_walk w)
+{
+    uint32_t turns = 0;
+    for (struct ring r = {}; !walk_ended(w); w = walk_next(w, SM90_STEP), r = ring_next(r))
+        if (w.n < SM90_STEP)
+            mend_stage(s, r.stage, w.n, &turns);
 }
 
 #endif

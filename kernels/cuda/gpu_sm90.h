@@ -8,7 +8,7 @@
  *   gpu_part_wait, gpu_part_arrive                              a barrier of some of the block's warps: numbers 1 to 15
  *   gpu_keep_registers, gpu_take_registers                      registers go from one warpgroup to another
  *   gpu_matrix, gpu_matrix_of, gpu_matrix_at                    a tile in shared memory as an operand of a warpgroup's product
- *   gpu_multiply_..., gpu_multiply_begin, _end, _wait           products of a warpgroup (128 threads, from a multiple of 128 on), under way until waited for
+ *   gpu_multiply_..., gpu_multiply_begin, _end, _wait, settle   products of a warpgroup (128 threads, from a multiple of 128 on), under way until waited for
  *
  * A tile holds [rows][64] bf16 in rows of 128 bytes, from a multiple of 1024 bytes on; the 16-byte chunk c of row r stands at chunk c ^ (r % 8). A tile of D columns is D / 64 such
  * blocks. The tensor map makes copies write this form, and products read it. */
@@ -81,12 +81,13 @@ GPU_DEVICE gpu_matrix gpu_matrix_of(const void *tile, int block_bytes)
 GPU_DEVICE gpu_matrix gpu_matrix_at(gpu_matrix m, int n_bytes) { return m + (uint64_t)(n_bytes >> 4); }
 
 /* begin: accumulators and operands in registers are as the products shall find them. end: the products since the last end are a group. wait<N>: until all but the newest N groups are
- * done; the accumulators of what is done are named to gpu_multiply_done before they are read. */
+ * done. settle: what the code before it says of c is done before it, what the code behind it says behind it: needed of accumulators behind a wait, since a compiler does not know that
+ * they change there, and before a wait of what shall be done while products are under way. */
 GPU_DEVICE void gpu_multiply_begin(void) { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 GPU_DEVICE void gpu_multiply_end(void) { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 template <int N> GPU_DEVICE void gpu_multiply_wait(void) { asm volatile("wgmma.wait_group.sync.aligned %0;" :: "n"(N) : "memory"); }
 
-template <int N> GPU_DEVICE void gpu_multiply_done(float (&c)[N][4])
+template <int N> GPU_DEVICE void gpu_settle(float (&c)[N][4])
 {
     GPU_UNROLL
     for (int i = 0; i < 4 * N; i++)

@@ -8,7 +8,8 @@ add_library(kernels_emulated STATIC $<TARGET_OBJECTS:cuda_emulated>)
 target_include_directories(kernels_emulated PUBLIC ${CMAKE_SOURCE_DIR}/tests/emulate/include)
 target_link_libraries(cuda_emulated PUBLIC MPI::MPI_C)
 target_link_libraries(kernels_emulated PUBLIC kernels comm)
-target_link_options(kernels_emulated INTERFACE LINKER:--undefined=attention_sm90_forward_64)        # weak: an archive gives it to nobody who does not insist
+# Weak symbols: an archive gives them to nobody who does not insist.
+target_link_options(kernels_emulated INTERFACE LINKER:--undefined=attention_sm90_forward_64,--undefined=attention_sm90_backward_q_64)
 
 # The same as a module, so that any program runs on it: CRITIC_RM_CUDA_MODULE names it.
 add_library(critic-rm-cuda-emulated MODULE $<TARGET_OBJECTS:cuda_emulated>)

@@ -98,7 +98,13 @@ static void take_registers(struct operands *to, const uint32_t *a)
 /* ---- issuing --------------------------------------------------------------------------------------------------------------------------------- */
 
 void emulate_multiply_begin(void) { my()->begun = true; }
-void emulate_multiply_end(void) { my()->n_groups++; }
+
+void emulate_multiply_end(void)
+{
+    my()->n_groups++;
+    my()->begun = false;
+}
+
 
 /* Where accumulator i of a thread of the warpgroup is. */
 static float *sum_at(struct sums *s, int thread, int i)
@@ -158,7 +164,7 @@ void emulate_multiply(const struct emulate_product *what, float *c)
     struct group *g = my_group();
     struct product *p = &g->product[my()->n_issued % MAX_PRODUCTS];
     if (!my()->begun)
-        emulate_stop("a product is issued without gpu_multiply_begin behind the last wait");
+        emulate_stop("a group of products has no gpu_multiply_begin before it");
     if (my()->n_issued - g->first >= MAX_PRODUCTS)
         emulate_stop("more than %d products of a warpgroup are under way", MAX_PRODUCTS);
     if (p->n_threads == 0)
@@ -236,7 +242,6 @@ void emulate_multiply_wait(int n_left)
     if (g->n_waiting > 0 && g->waits_for != before)
         emulate_stop("the threads of a warpgroup wait for different products");
     g->waits_for = before;
-    my()->begun = false;
     if (g->n_waiting < GROUP - 1) {
         g->waiting[g->n_waiting++] = emulate_here.thread;
         block_sleep();

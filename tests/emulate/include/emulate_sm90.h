@@ -62,7 +62,7 @@ GPU_DEVICE gpu_matrix gpu_matrix_at(gpu_matrix m, int n_bytes) { return {m.tile,
 GPU_DEVICE void gpu_multiply_begin(void) { emulate_multiply_begin(); }
 GPU_DEVICE void gpu_multiply_end(void) { emulate_multiply_end(); }
 template <int N> GPU_DEVICE void gpu_multiply_wait(void) { emulate_multiply_wait(N); }
-template <int N> GPU_DEVICE void gpu_multiply_done(float (&)[N][4]) {}
+template <int N> GPU_DEVICE void gpu_settle(float (&)[N][4]) {}
 
 GPU_DEVICE void gpu_multiply_rows(float (&c)[8][4], gpu_matrix a, gpu_matrix b, bool add)
 {
