@@ -302,6 +302,7 @@ GPU_DEVICE void keys_consumer(const struct sm90_launch &l, const struct stages<D
         leave_out(m.b, step.r);
     if (!steps_ended(step))
         key_steps(&x, at, m, rows, t, step, l.box_rows);
+    gpu_part_wait(gpu_warpgroup(), WARPGROUP);              /* nobody multiplies by the warpgroup's keys and values any more */
     store_blocks<D, KEYS>(l.l.a.dk_SGD, map, t.first, t.n, k, key, x.dk, factor_k);
     store_blocks<D, KEYS>(l.l.a.dv_SGD, map, t.first, t.n, k + KEYS * D, key, x.dv, factor_v);
 }

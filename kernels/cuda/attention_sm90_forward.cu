@@ -33,13 +33,13 @@ template <int D> GPU_DEVICE void start_rows(struct forward_rows<D> *x, const str
 /* Scores become probabilities; factor: what the sums so far must be multiplied by. */
 template <int D> GPU_DEVICE void forward_softmax(struct forward_rows<D> *x, float (&s)[8][4], float (&factor)[2], const struct key_walk &w, float scale)
 {
-    bool hides = walk_seen(w, x->least) < SM90_STEP;
-    GPU_UNROLL
-    for (int half = 0; half < 2; half++) {
-        if (hides)
-            hide(s, half, walk_seen(w, x->own[half]));
-        factor[half] = softmax_step(s, half, scale, &x->sums.max[0][half], &x->sums.sum[0][half]);
+    if (walk_seen(w, x->least) < SM90_STEP) {
+        hide(s, 0, walk_seen(w, x->own[0]));
+        hide(s, 1, walk_seen(w, x->own[1]));
     }
+    GPU_UNROLL
+    for (int half = 0; half < 2; half++)
+        factor[half] = softmax_step(s, half, scale, &x->sums.max[0][half], &x->sums.sum[0][half]);
 }
 
 /* Times 1 changes no bit: mostly no row of a warp has a new maximum. */
