@@ -5,10 +5,11 @@
 
 #include "kernels/cuda/attention_paged_cuda.h"
 #include "kernels/cuda/attention_plan_cuda.h"
+#include "kernels/cuda/attention_sm90.h"
 #include "kernels/cuda/cuda.h"
 
-/* One kernel over its tiles: which, how a block of it is made, what it gets. */
-struct work { const struct gpu_kernel *kernel; int n_threads; size_t shared_bytes; int64_t each, n_tiles; struct attention_launch launch; };
+/* One kernel over its tiles: which, how a block of it is made and how many rows or keys it takes, what it gets; or Hopper's kernel (attention_sm90.h) instead. */
+struct work { const struct gpu_kernel *kernel; int n_threads; size_t shared_bytes; int64_t each, n_tiles; struct attention_launch launch; struct sm90_block sm90; };
 
 static int place_work(struct stream *stream, const struct attention_args *a, enum attention_side side, struct work *w)
 {
@@ -46,6 +47,8 @@ static int launch_work(struct stream *stream, const struct work *w)
 {
     if (w->n_tiles == 0)
         return OK;
+    if (w->sm90.kernel)
+        return attention_sm90_launch(stream, &w->sm90, w->n_tiles, &w->launch);
     return gpu_launch(stream, w->kernel, (struct gpu_grid){.x = (unsigned)w->n_tiles, .y = (unsigned)w->launch.a.kv_heads}, w->n_threads, w->shared_bytes, &w->launch);
 }
 
@@ -71,6 +74,12 @@ static int64_t n_keys(const struct attention_args *a)
     return n;
 }
 
+static void use_sm90(struct work *w, struct sm90_block block)
+{
+    w->sm90 = block;
+    w->each = block.each;
+}
+
 static int launch_forward(struct stream *stream, const struct attention_args *a, struct work *rows)
 {
     TRY(cuda_attention_plan_begin(stream, a));
@@ -93,7 +102,9 @@ static int cuda_attention_forward(struct stream *stream, const struct attention_
     TRY(clear_unless(stream, n_queries(a), a->rows, a->o_THD, (int64_t)a->heads * a->dim, a->dtype));
     if (fast && cuda_attention_is_paged(a))
         return cuda_attention_paged(stream, a);
-    if (fast) {
+    if (fast && attention_sm90_serves(stream, a)) {
+        use_sm90(&rows, attention_sm90_forward_block(a));
+    } else if (fast) {
         rows.kernel = a->dim == 64 ? &attention_forward_64 : &attention_forward_128;
         rows.n_threads = ATTENTION_FORWARD_THREADS(a->dim);
         rows.shared_bytes = attention_forward_shared(a->dim);
@@ -132,9 +143,13 @@ static int launch_backward(struct stream *stream, const struct attention_args *a
 static int cuda_attention_backward(struct stream *stream, const struct attention_args *a)
 {
     struct work rows = {.kernel = GPU_BY_DTYPE(plain_backward_q, a->dtype), .n_threads = ATTENTION_THREADS, .shared_bytes = plain_backward_shared(a->dim), .each = PLAIN_TILE}, keys = rows;
+    bool fast = on_tensor_cores(a);
     TRY(check(a));
     keys.kernel = GPU_BY_DTYPE(plain_backward_k, a->dtype);
-    if (on_tensor_cores(a)) {
+    if (fast && attention_sm90_serves(stream, a)) {
+        use_sm90(&rows, attention_sm90_backward_q_block(a));
+        use_sm90(&keys, attention_sm90_backward_k_block(a));
+    } else if (fast) {
         rows.kernel = a->dim == 64 ? &attention_backward_q_64 : &attention_backward_q_128;
         rows.shared_bytes = attention_backward_q_shared(a->dim);
         rows.each = ATTENTION_BACKWARD_ROWS;

@@ -1,4 +1,4 @@
-/* attention_forward: online softmax (arXiv 2205.14135) on tensor cores, bf16. See attention.h for the tiling. */
+/* attention_forward: a tile of rows walks keys (attention_softmax.h) on tensor cores, bf16. See attention.h for the tiling. */
 #include "kernels/cuda/attention_softmax.h"
 
 /* The warp's rows begin at m = `first`, and that one sees `least` keys of its own node. */
@@ -14,20 +14,6 @@ GPU_DEVICE void softmax_tile(struct softmax<M> *state, float (&s)[M][N][4], floa
         if (hides)
             hide(s[m], half, walk_seen(w, rows.least + token_of(rows.map, row) - token_of(rows.map, rows.first)));
         scale_rows(o[m], half, softmax_step(s[m], half, scale, &state->max[m][half], &state->sum[m][half]));
-    }
-}
-
-/* Sums become factors; lse of the rows. */
-template <int M> GPU_DEVICE void softmax_end(struct softmax<M> *s, const struct attention_args &a, const struct row_tile &t, int row)
-{
-    GPU_UNROLL
-    for (int i = 0; i < 2 * M; i++) {
-        float *sum = &s->sum[i / 2][i % 2];
-        *sum = sum_of_row(*sum);
-        int r = row + i * 8 + gpu_lane() / 4;
-        if (gpu_lane() % 4 == 0 && r < t.n)
-            a.lse_HT[statistic_of(t.map, a.rows, t.first + r)] = s->max[i / 2][i % 2] * LN_2 + logf(*sum);
-        *sum = 1.0f / *sum;
     }
 }
 

@@ -47,6 +47,7 @@ struct cuda {
     bool batch_invariant;
     struct cuda_gemm *gemm;
     struct cuda_arena arena;
+    void *encode_tensor_map;            /* the driver's function where Hopper's kernels work, else NULL: attention_sm90.c */
     struct cuda_stream *streams;        /* all of the device's */
     struct cuda_event *events;
     bool recording;                     /* between graph_begin and graph_end */

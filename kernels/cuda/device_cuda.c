@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "kernels/cuda/attention_sm90.h"
 #include "kernels/cuda/cuda.h"
 #include "kernels/cuda_module.h"
 
@@ -158,6 +159,8 @@ int cuda_module_create(const struct device_options *options, struct device **out
     int status = cuda_stream_open(device, &device->stream);
     if (status == OK)
         status = cuda_gemm_open(device);
+    if (status == OK)
+        status = attention_sm90_open(cuda);
     if (status != OK) {
         cuda_destroy(device);
         return status;

@@ -17,6 +17,13 @@ struct gpu_kernel {
     int max_threads;            /* of a block */
 };
 
+/* A tensor as the copies of gpu_sm90.h know it: made by the driver (attention_sm90.c), read by the GPU. */
+#ifdef __cplusplus
+struct alignas(128) gpu_tensor_map { uint64_t word[16]; };
+#else
+struct gpu_tensor_map { _Alignas(128) uint64_t word[16]; };
+#endif
+
 struct gpu_grid { unsigned x, y, z; };      /* blocks; a field of 0 counts as 1 */
 
 /* Queues the kernel: blocks of n_threads (a multiple of 32), each with shared_bytes of dynamic shared memory. args is the kernel's struct. */

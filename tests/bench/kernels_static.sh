@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-must_not_spill='^(attention[a-z_]*|loss|norm)[.]cu/|/adamw'      # source/kernel
+must_not_spill='^(attention[a-z0-9_]*|loss|norm)[.]cu/|/adamw'      # source/kernel
 nvcc=$(command -v nvcc) || { echo "kernels --static: there is no nvcc on PATH" >&2; exit 1; }
 known=$("$nvcc" --list-gpu-code)
 architectures=()
@@ -23,7 +23,9 @@ compile() { # compile ARCHITECTURE SOURCE: ptxas' words to WORK/SOURCE.ARCHITECT
 export -f compile
 export work
 for a in "${architectures[@]}"; do
-    printf "$a %s\n" kernels/cuda/*.cu
+    for source in kernels/cuda/*.cu; do
+        [[ $source == *_sm90* && $a != 90a ]] || echo "$a $source"      # for Hopper alone
+    done
 done | xargs -P "$(nproc)" -n 2 bash -c 'compile "$@"' compile
 
 echo "ci/bench.sh kernels --static; nvcc $("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p'), $(date -u +%F)"

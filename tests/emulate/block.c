@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "emulate.h"
+#include "tests/emulate/block.h"
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
@@ -22,7 +22,7 @@
 
 enum { MAX_THREADS = 1024, MAX_WARPS = MAX_THREADS / EMULATE_LANES, MAX_SHARED = 64, MAX_COPIES = 256, STACK_BYTES = 256 * 1024 };
 
-enum state { READY, AT_BARRIER, AT_EXCHANGE, ENDED };
+enum state { READY, AT_BARRIER, AT_EXCHANGE, ASLEEP, ENDED };
 struct fiber { void *stack_pointer, *stack, *fake; enum state state; unsigned n_exchanges; int n_copies, group; };
 
 /* A copy to shared memory that a thread has begun; `group` counts the thread's commits before it. */
@@ -115,6 +115,7 @@ static void fiber_main(void)
         block.launch->kernel->run(block.launch->args);
         if (self()->n_copies > 0)
             emulate_stop("the thread ends while %d of its copies to shared memory are under way", self()->n_copies);
+        warpgroup_thread_ends();
         self()->state = ENDED;
         block.n_ended++;
         to_scheduler();
@@ -162,6 +163,14 @@ static int draw_thread(void)
     block.ahead = block.ahead >= 0 ? w : -1;
     return draw_from(&block.warp[w], drawn);
 }
+
+void block_sleep(void)
+{
+    self()->state = ASLEEP;
+    to_scheduler();
+}
+
+void block_wake(int thread) { make_ready(thread); }
 
 void emulate_barrier(void)
 {
@@ -270,6 +279,19 @@ void *emulate_dynamic_shared(void)
     return block.dynamic;
 }
 
+struct emulate_place emulate_dynamic_place(void) { return (struct emulate_place){block.dynamic, block.dynamic ? block.launch->shared_bytes : 0}; }
+
+size_t block_shared_place(const void *at, size_t n_bytes, size_t alignment, const char *what)
+{
+    struct emulate_place dynamic = emulate_dynamic_place();
+    size_t place = (uintptr_t)at - (uintptr_t)dynamic.memory;
+    if (place > dynamic.n_bytes || n_bytes > dynamic.n_bytes - place)
+        emulate_stop("%s of %zu bytes is not in the launch's dynamic shared memory", what, n_bytes);
+    if ((uintptr_t)at % alignment != 0)
+        emulate_stop("%s lies %zu bytes behind the place where it may be: it must lie on %zu bytes", what, (size_t)((uintptr_t)at % alignment), alignment);
+    return place;
+}
+
 static void spoil_shared(void)
 {
     for (int i = 0; i < block.n_shared; i++)
@@ -292,10 +314,13 @@ static void release_shared(void)
 static void check_all_ended(void)
 {
     int n_exchange = 0;
+    char asleep[256];
+    mbarrier_describe(asleep, sizeof asleep);
     for (int t = 0; t < emulate_here.n_threads; t++)
         n_exchange += block.fiber[t].state == AT_EXCHANGE;
     if (block.n_ended < emulate_here.n_threads)
-        emulate_stop("the block cannot go on: of %d threads %d wait at a barrier and %d for their warp, and %d have ended", emulate_here.n_threads, block.n_at_barrier, n_exchange, block.n_ended);
+        emulate_stop("the block cannot go on: of %d threads %d wait at a barrier and %d for their warp, and %d have ended%s", emulate_here.n_threads, block.n_at_barrier, n_exchange, block.n_ended, asleep);
+    mbarrier_block_ends();
 }
 
 static void run_block(void)
@@ -312,7 +337,12 @@ static void run_block(void)
         make_ready(t);
     }
     spoil_shared();
-    while (block.n_ready > 0) {
+    mbarrier_block_begins();
+    warpgroup_block_begins();
+    while (block.n_ready > 0 || mbarrier_go_on()) {
+        mbarrier_chance();
+        if (block.n_ready == 0)
+            continue;
         emulate_here.thread = draw_thread();
         to_fiber(self());
     }

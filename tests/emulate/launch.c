@@ -59,7 +59,9 @@ static void launch(const void *packed)
 {
     const struct packed_launch *p = packed;
     struct emulate_launch whole = p->launch;
-    whole.args = p->args;
+    unsigned char args[MAX_ARGS] __attribute__((aligned(128)));
+    memcpy(args, p->args, whole.kernel->args_bytes);
+    whole.args = args;
     emulate_run(&whole);
 }
 
@@ -148,11 +150,18 @@ cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
     return cudaSuccess;
 }
 
-/* An H100. */
+/* "9.0", an H100's, where CRITIC_RM_EMULATE_CAPABILITY says nothing else. */
+static int capability(bool minor)
+{
+    const char *set = getenv("CRITIC_RM_EMULATE_CAPABILITY"), *said = set && *set ? set : "9.0", *point = strchr(said, '.');
+    return minor ? point ? atoi(point + 1) : 0 : atoi(said);
+}
+
+/* As many multiprocessors as an H100 has. */
 cudaError_t cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int device)
 {
     if (device < 0 || device >= n_visible())
         return runtime_refuse(cudaErrorInvalidDevice, "cudaDeviceGetAttribute: %d of %d devices", device, n_visible());
-    *value = attribute == cudaDevAttrMultiProcessorCount ? 132 : attribute == cudaDevAttrComputeCapabilityMajor ? 9 : 0;
+    *value = attribute == cudaDevAttrMultiProcessorCount ? 132 : attribute == cudaDevAttrComputeCapabilityMajor ? capability(false) : attribute == cudaDevAttrComputeCapabilityMinor ? capability(true) : 0;
     return cudaSuccess;
 }

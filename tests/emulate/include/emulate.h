@@ -34,6 +34,10 @@ const struct emulate_lane *emulate_exchange(int kind, const void *mine, size_t n
 /* Shared memory of the running block: one piece for each `site`, full of NaN when the block begins; that of the launch. */
 void *emulate_shared(const void *site, size_t n_bytes, size_t alignment);
 void *emulate_dynamic_shared(void);
+struct emulate_place { void *memory; size_t n_bytes; };
+struct emulate_place emulate_dynamic_place(void);
+/* 16 bytes are written: products of warpgroups may not read them before a fence. */
+void emulate_written16(const void *to);
 /* 16-byte accesses: stops unless `p` lies on 16 bytes. */
 void emulate_on_16(const void *p);
 /* Begins a copy, or (from NULL) zeros: made now or when the thread waits for it. wait: for all but the newest n_left groups. */
@@ -141,6 +145,7 @@ GPU_DEVICE struct gpu_16 gpu_load16(const void *from)
 GPU_DEVICE void gpu_store16(void *to, struct gpu_16 x)
 {
     emulate_on_16(to);
+    emulate_written16(to);
     memcpy(to, &x, 16);
 }
 
