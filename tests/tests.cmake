@@ -30,8 +30,12 @@ function(test_program LABEL SOURCE)
   if(CMAKE_MATCH_1)
     separate_arguments(ranks UNIX_COMMAND "${CMAKE_MATCH_1}")
     foreach(n ${ranks})
+      set(processors 2)
+      if(n EQUAL 1)
+        set(processors 1)
+      endif()
       add_test(NAME ${LABEL}.${name}.np${n} COMMAND ${CMAKE_SOURCE_DIR}/launch/mpirun.sh ${n} $<TARGET_FILE:${name}>)
-      set_tests_properties(${LABEL}.${name}.np${n} PROPERTIES LABELS ${LABEL} TIMEOUT ${test_timeout} PROCESSORS 2
+      set_tests_properties(${LABEL}.${name}.np${n} PROPERTIES LABELS ${LABEL} TIMEOUT ${test_timeout} PROCESSORS ${processors}
         ENVIRONMENT "${test_environment}" SKIP_RETURN_CODE 77)
     endforeach()
   else()

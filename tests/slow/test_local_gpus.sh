@@ -14,7 +14,18 @@ trap 'hosts_down; rm -rf "$dir"' EXIT
 hosts_up "$dir/hosts" >"$dir/hosts.log" 2>&1 || { cat "$dir/hosts.log"; echo "skipped: hosts cannot be made here, since namespaces, bridges or veth are not allowed"; exit 77; }
 
 by_mpirun() { timeout 100 bash -c '. "$TOOLS/hosts.sh"; hosts_ranks "$@"' _ "$@"; } # by_mpirun RANKS COMMAND...
-by_srun() { local nodes=$1 n=$2; shift 2; slurm srun --mpi=pmix --nodes="$nodes" --ntasks="$n" --ntasks-per-node=$((n / nodes)) "$@"; } # by_srun NODES RANKS [OPTION...] COMMAND...
+# by_srun NODES RANKS [OPTION...] COMMAND...: again, twice at most, when a rank died in MPI_Init, before any rank said a word: under Slurm's PMIx Open MPI 4.1's TCP calls a handler that is not
+# there yet, when the machine is busy, for a message of a rank that is ahead (once in 50 jobs of 6 ranks).
+by_srun() {
+    local nodes=$1 n=$2 try got; shift 2
+    for try in 1 2 3; do
+        got=0
+        slurm srun --mpi=pmix --nodes="$nodes" --ntasks="$n" --ntasks-per-node=$((n / nodes)) "$@" >"$dir/srun.out" 2>"$dir/srun.err" || got=$?
+        if [ $got -le 128 ] || [ -s "$dir/srun.out" ] || grep -q '^local_gpu:' "$dir/srun.err"; then break; fi
+    done
+    cat "$dir/srun.out"; cat "$dir/srun.err" >&2
+    return $got
+}
 
 # taken COMMAND...: what six ranks took, in the order of the ranks
 taken() { "$@" >"$dir/out" 2>"$dir/err" || { cat "$dir/out" "$dir/err"; return 1; }; sort "$dir/out" | tee "$dir/taken"; }
