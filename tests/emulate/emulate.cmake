@@ -40,7 +40,8 @@ foreach(source ${sources})
   target_link_libraries(${name} PRIVATE kernels_emulated)
 endforeach()
 emulate_kernels(test_faults ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/faults.cu)
-emulate_kernels(test_cuda_attention ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/attention_faults.cu)
+emulate_kernels(test_faults_sm90 ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/faults_sm90.cu)
+emulate_kernels(test_cuda_attention ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/attention_faults.cu ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/attention_sm90_faults.cu)
 target_sources(test_cuda_attention PRIVATE ${CMAKE_SOURCE_DIR}/tests/emulate/kernels/attention_faults.c)
 
 # Mistakes in the calls of NCCL, each in a job of its own.
