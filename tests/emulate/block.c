@@ -2,7 +2,8 @@
  *
  * A thread runs until it must meet others (the block at a barrier, its warp at an exchange) or ends; then one of those that may run is drawn. So two accesses
  * to the same place that no meeting orders come in either order, and a missing barrier gives other numbers under other seeds. In some blocks threads are drawn
- * alike; in the others a warp, once drawn, goes on for as long as it can, far ahead of those that stand where it was: as warps of a GPU may. Fibers live for ever
+ * alike; in others a warp, once drawn, goes on for as long as it can, far ahead of those that stand where it was: as warps of a GPU may; in others one warp comes before
+ * all others whenever it can. And in some of all these one thread comes behind all others, also behind those of its warp. Fibers live for ever
  * and serve one block after the other: their frames are left only by returning, as the sanitizers want it.
  */
 #include <stdarg.h>
@@ -40,6 +41,9 @@ static struct {
     struct warp warp[MAX_WARPS];
     int n_ready, n_at_barrier, n_ended;
     int ahead;                              /* the warp that goes on while it can, or -1 where all threads are alike */
+    bool stays_ahead;                       /* it is the same one all the time */
+    int late;                               /* the thread that comes last, or -1 */
+    bool late_is_ready;
     struct shared shared[MAX_SHARED];
     int n_shared;
     void *dynamic;
@@ -139,9 +143,13 @@ static void fiber_create(struct fiber *fiber)
 static void make_ready(int thread)
 {
     block.fiber[thread].state = READY;
+    block.n_ready++;
+    if (thread == block.late) {
+        block.late_is_ready = true;
+        return;
+    }
     struct warp *warp = &block.warp[thread / EMULATE_LANES];
     warp->ready[warp->n_ready++] = thread;
-    block.n_ready++;
 }
 
 /* A thread that may run, taken out of its warp's. */
@@ -155,12 +163,18 @@ static int draw_from(struct warp *warp, int drawn)
 
 static int draw_thread(void)
 {
+    int n_ready = block.n_ready - block.late_is_ready, w = 0;
+    if (n_ready == 0) {
+        block.late_is_ready = false;
+        block.n_ready--;
+        return block.late;
+    }
     if (block.ahead >= 0 && block.warp[block.ahead].n_ready > 0)
         return draw_from(&block.warp[block.ahead], (int)emulate_random((uint64_t)block.warp[block.ahead].n_ready));
-    int drawn = (int)emulate_random((uint64_t)block.n_ready), w = 0;
+    int drawn = (int)emulate_random((uint64_t)n_ready);
     for (; drawn >= block.warp[w].n_ready; w++)
         drawn -= block.warp[w].n_ready;
-    block.ahead = block.ahead >= 0 ? w : -1;
+    block.ahead = block.ahead < 0 || block.stays_ahead ? block.ahead : w;
     return draw_from(&block.warp[w], drawn);
 }
 
@@ -323,10 +337,19 @@ static void check_all_ended(void)
     mbarrier_block_ends();
 }
 
+static void draw_order(void)
+{
+    uint64_t kind = emulate_random(3);
+    block.ahead = kind == 0 ? -1 : (int)emulate_random((uint64_t)(emulate_here.n_threads + EMULATE_LANES - 1) / EMULATE_LANES);
+    block.stays_ahead = kind == 1;
+    block.late = emulate_random(4) == 0 ? (int)emulate_random((uint64_t)emulate_here.n_threads) : -1;
+    block.late_is_ready = false;
+}
+
 static void run_block(void)
 {
     block.n_ready = block.n_at_barrier = block.n_ended = 0;
-    block.ahead = emulate_random(3) == 0 ? -1 : (int)emulate_random((uint64_t)(emulate_here.n_threads + EMULATE_LANES - 1) / EMULATE_LANES);
+    draw_order();
     for (int w = 0; w < MAX_WARPS; w++)
         block.warp[w].n_arrived = block.warp[w].n_ready = 0;
     for (int t = 0; t < emulate_here.n_threads; t++) {

@@ -1,7 +1,7 @@
 /* mbarrier: barriers in shared memory that count arrivals and bytes, barriers of some of a block's warps, and copies of boxes of tensors (gpu_sm90.h).
  *
  * An mbarrier is its 8 bytes: bytes that are still to come, arrivals that end a phase, those that still lack, and the phase's parity. A copy makes its target full of NaN at once and
- * lands at a random time; at the latest when no thread can go on. */
+ * lands at a random time, in some blocks mostly soon and in some only when no thread can go on. */
 #include <stdio.h>
 #include <string.h>
 
@@ -18,6 +18,7 @@ struct part { int expected, n_arrived, n_asleep, asleep[MAX_SLEEPERS]; };
 static struct {
     struct box box[MAX_BOXES];
     int n_boxes;
+    uint64_t patience;              /* draws of threads between two landings, about */
     struct { const void *barrier; int thread; } sleeper[MAX_SLEEPERS];
     int n_sleepers;
     struct part part[N_PARTS];
@@ -147,7 +148,7 @@ void emulate_copy_box(void *to, const struct gpu_tensor_map *tensor_map, int x, 
     memset(to, 0xff, n_bytes);
     warpgroup_overwritten(place, n_bytes);
     state.box[state.n_boxes++] = (struct box){to, map, {x, y, z}, b};
-    if (emulate_random(3) == 0)
+    if (emulate_random(state.patience) == 0)
         land(state.n_boxes - 1);
 }
 
@@ -161,7 +162,7 @@ bool mbarrier_go_on(void)
 
 void mbarrier_chance(void)
 {
-    if (state.n_boxes > 0 && emulate_random(64) == 0)
+    if (state.n_boxes > 0 && emulate_random(state.patience) == 0)
         mbarrier_go_on();
 }
 
@@ -200,6 +201,8 @@ void emulate_part_wait(int id, int n_threads)
 
 void mbarrier_block_begins(void)
 {
+    static const uint64_t patience[] = {3, 64, 1 << 20};
+    state.patience = patience[emulate_random(3)];
     state.n_boxes = state.n_sleepers = state.n_begun = 0;
     for (int i = 0; i < N_PARTS; i++)
         state.part[i].n_arrived = state.part[i].n_asleep = 0;

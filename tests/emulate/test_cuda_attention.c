@@ -25,6 +25,7 @@
 struct heads { int heads, kv_heads, dim; };
 static struct heads shape;      /* of the operations below */
 static int aslant;              /* elements that q stands behind an aligned place */
+static int line_rows;                /* rows that the forest's only node has at most; 0: random forests */
 
 static struct attention_args args_of(const struct random_forest *forest, enum dtype dtype)
 {
@@ -42,6 +43,8 @@ static struct random_forest draw_forest(struct random *random)
     struct random_forest_shape forest = {.n_trees = 1, .max_depth = 2, .max_children = 2, .max_count = 90, .n_padding = (int)random_int(random, 0, 3)};
     if (random_int(random, 0, 1) == 1)
         forest.n_trees = 2, forest.max_depth = 3, forest.max_count = 7;
+    if (line_rows > 0)
+        forest = (struct random_forest_shape){.n_trees = 1, .max_depth = 1, .max_count = line_rows};
     return random_forest_create(random, &forest);
 }
 
@@ -111,6 +114,15 @@ static void tensor_cores_agree_with_the_reference(void **state)
     agree((struct heads){9, 3, 128}, BF16, 1);
     agree((struct heads){8, 1, 128}, BF16, 2);
     agree((struct heads){4, 4, 128}, BF16, 1);
+}
+
+static void lines_longer_than_all_stages_agree_with_the_reference(void **state)
+{
+    (void)state;
+    line_rows = 12 * ATTENTION_PAGE;
+    agree((struct heads){2, 1, 64}, BF16, 2);
+    agree((struct heads){3, 1, 128}, BF16, 1);
+    line_rows = 0;
 }
 
 static void float32_and_other_head_sizes_agree_with_the_reference(void **state)
@@ -292,8 +304,58 @@ static void every_order_of_threads_gives_the_same_bits(void **state)
     }
 }
 
-/* The forest's ranges in pieces that lie somewhere else in a larger store, the last one in front. A run's own rows stay in its last piece. */
+static int32_t last_root(const struct random_forest *forest)
+{
+    int32_t first = 0;
+    for (int i = 0; i < forest->n_nodes; i++)
+        first = forest->node[i].parent < 0 ? forest->node[i].first : first;
+    return first;
+}
+
+/* Rows from `first` on, of x [rows][width bytes], are NaN. */
+static void spoil(const void *x, int64_t rows, int64_t first, size_t n_bytes)
+{
+    size_t width = n_bytes / (size_t)rows;
+    memset((unsigned char *)(uintptr_t)x + (size_t)first * width, 0xff, (size_t)(rows - first) * width);
+}
+
+static void assert_first_rows_equal(const struct problem *p, const struct result *x, const struct result *y, int32_t n)
+{
+    size_t q = p->n_q / (size_t)p->a.rows * (size_t)n, k = p->n_k / (size_t)p->a.rows * (size_t)n;
+    assert_memory_equal(x->o, y->o, q);
+    assert_memory_equal(x->dq, y->dq, q);
+    assert_memory_equal(x->dk, y->dk, k);
+    assert_memory_equal(x->dv, y->dv, k);
+    for (int h = 0; h < p->a.heads; h++)
+        assert_memory_equal(x->lse + (size_t)h * (size_t)p->a.rows * 4, y->lse + (size_t)h * (size_t)p->a.rows * 4, (size_t)n * 4);
+}
+
+static void other_trees_and_padding_may_hold_anything(void **state)
+{
+    (void)state;
+    for (uint64_t i = 0; i < N_BIT_CASES; i++) {
+        struct problem p = draw_long(i, 40 + i);
+        int32_t n = last_root(&p.forest);
+        struct result before = compute(device->kernels, &p);
+        assert_true(n > 0 && p.a.rows > p.forest.n_tokens);
+        spoil(p.a.q_THD, p.a.rows, n, p.n_q), spoil(p.a.do_THD, p.a.rows, n, p.n_q);
+        spoil(p.a.k_SGD, p.a.rows, n, p.n_k), spoil(p.a.v_SGD, p.a.rows, n, p.n_k);
+        struct result after = compute(device->kernels, &p);
+        assert_first_rows_equal(&p, &before, &after, n);
+        free_result(&before), free_result(&after);
+        free_problem(&p);
+    }
+}
+
+/* The forest's ranges in pieces that lie somewhere else in a larger store, the last one in front, with a row of NaN before each. A run's own rows stay in its last piece. */
 struct store { unsigned char *k, *v; int64_t used, rows; struct attention_range *range; int n_ranges; };
+
+static unsigned char *nans(size_t n_bytes)
+{
+    unsigned char *x = malloc(n_bytes + 1);
+    assert_non_null(x);
+    return memset(x, 0xff, n_bytes);
+}
 
 static void add_piece(const struct problem *p, struct store *s, int64_t first, int64_t count)
 {
@@ -302,6 +364,7 @@ static void add_piece(const struct problem *p, struct store *s, int64_t first, i
     memcpy(s->v + to, (const unsigned char *)p->a.v_SGD + from, (size_t)count * row);
     s->used += count;
     s->range[s->n_ranges++] = (struct attention_range){(int32_t)(s->rows - s->used), (int32_t)count};
+    s->used++;
 }
 
 static void cut_range(const struct problem *p, struct random *random, struct store *s, struct attention_range range, int64_t keep_whole)
@@ -323,8 +386,8 @@ static struct store cut_into_pages(struct problem *p, struct random *random, str
     for (int i = 0; i < p->forest.n_ranges; i++)
         keys += p->forest.ranges[i].count;
     size_t row = p->n_k / (size_t)p->a.key_rows;
-    struct store s = {calloc((size_t)keys, row), calloc((size_t)keys, row), 0, keys, calloc((size_t)keys, sizeof *s.range), 0};
-    assert_true(s.k && s.v && s.range);
+    struct store s = {nans(2 * (size_t)keys * row), nans(2 * (size_t)keys * row), 0, 2 * keys, calloc((size_t)keys, sizeof *s.range), 0};
+    assert_non_null(s.range);
     for (int r = 0; r < p->a.n_runs; r++) {
         run[r] = p->a.runs[r];
         run[r].range_first = s.n_ranges;
@@ -460,15 +523,61 @@ static void a_barrier_or_the_waits_taken_out_are_seen(void **state)
     assert_needed((struct heads){1, 1, 128});
 }
 
+/* Does some order of threads show that the word is missing? */
+static bool is_missed(const struct problem *p, const struct result *right, uint64_t n_seeds)
+{
+    for (uint64_t seed = 1; seed <= n_seeds; seed++)
+        if (!comes_out_right(p, right, seed))
+            return true;
+    return false;
+}
+
+/* The first forest of this form from a seed on that has as many rows. */
+static struct problem draw_rows(struct heads heads, uint64_t seed, struct random_forest_shape forest, int64_t n_rows)
+{
+    for (;; seed++) {
+        struct problem p = draw_problem(heads, BF16, seed, forest);
+        if (p.a.rows >= n_rows)
+            return p;
+        free_problem(&p);
+    }
+}
+
+/* More keys than the stages hold, and more rows; heads in groups, whose steps of rows are shorter than a stage. */
+static void a_word_taken_out_on_hopper_is_seen(void **state)
+{
+    (void)state;
+    enum { N = 2, SEEDS = 40 };
+    const struct random_forest_shape line = {.n_trees = 1, .max_depth = 1, .max_children = 0, .max_count = 400}, trees = {.n_trees = 2, .max_depth = 2, .max_children = 2, .max_count = 100};
+    struct problem p[N] = {draw_rows((struct heads){1, 1, 64}, 3, line, 5 * ATTENTION_PAGE + 1), draw_rows((struct heads){3, 1, 64}, 4, trees, 150)};
+    struct result right[N];
+    removed_word = -1;
+    for (int i = 0; i < N; i++) {
+        right[i] = compute(device->kernels, &p[i]);
+        assert_true(comes_out_right(&p[i], &right[i], 1));
+    }
+    for (removed_word = 0; removed_word < n_words; removed_word++)
+        if (!is_missed(&p[0], &right[0], 1) && !is_missed(&p[1], &right[1], SEEDS) && !is_missed(&p[0], &right[0], SEEDS))
+            fail_msg("without word %d all is right", removed_word);
+    removed_word = -1;
+    for (int i = 0; i < N; i++) {
+        free_result(&right[i]);
+        free_problem(&p[i]);
+    }
+}
+
 /* The Hopper kernels on a device that says it is one, all others on one that does not. */
 int main(void)
 {
     const struct CMUnitTest hopper[] = {
         cmocka_unit_test(tensor_cores_agree_with_the_reference),
+        cmocka_unit_test(lines_longer_than_all_stages_agree_with_the_reference),
         cmocka_unit_test(every_order_of_threads_gives_the_same_bits),
+        cmocka_unit_test(other_trees_and_padding_may_hold_anything),
         cmocka_unit_test(ranges_cut_in_pages_give_the_same_bits),
         cmocka_unit_test(a_row_alone_gives_the_same_bits_as_in_company),
         cmocka_unit_test(nothing_waits_for_the_device),
+        cmocka_unit_test(a_word_taken_out_on_hopper_is_seen),
     };
     const struct CMUnitTest portable[] = {
         cmocka_unit_test(tensor_cores_agree_with_the_reference),
@@ -476,6 +585,7 @@ int main(void)
         cmocka_unit_test(queries_that_do_not_lie_on_16_bytes_agree_with_the_reference),
         cmocka_unit_test(heads_that_are_too_large_are_refused),
         cmocka_unit_test(every_order_of_threads_gives_the_same_bits),
+        cmocka_unit_test(other_trees_and_padding_may_hold_anything),
         cmocka_unit_test(ranges_cut_in_pages_give_the_same_bits),
         cmocka_unit_test(a_row_alone_gives_the_same_bits_as_in_company),
         cmocka_unit_test(nothing_waits_for_the_device),

@@ -7,5 +7,18 @@
 #define attention_backward_q_128 faulty_backward_q_128
 #define attention_backward_k_64 faulty_backward_k_64
 #define attention_backward_k_128 faulty_backward_k_128
+#define attention_sm90_forward_64 faulty_sm90_forward_64
+#define attention_sm90_forward_128 faulty_sm90_forward_128
+#define attention_sm90_backward_q_64 faulty_sm90_backward_q_64
+#define attention_sm90_backward_q_128 faulty_sm90_backward_q_128
+#define attention_sm90_backward_k_64 faulty_sm90_backward_k_64
+#define attention_sm90_backward_k_128 faulty_sm90_backward_k_128
+#define attention_sm90_open faulty_sm90_open
+#define attention_sm90_serves faulty_sm90_serves
+#define attention_sm90_forward_block faulty_sm90_forward_block
+#define attention_sm90_backward_q_block faulty_sm90_backward_q_block
+#define attention_sm90_backward_k_block faulty_sm90_backward_k_block
+#define attention_sm90_launch faulty_sm90_launch
 #define cuda_attention_table faulty_attention_table
 #include "kernels/cuda/attention.c"
+#include "kernels/cuda/attention_sm90.c"

@@ -17,6 +17,10 @@ extern int removed_barrier;         /* 0 to FORWARD_BARRIERS + BACKWARD_BARRIERS
 extern bool removed_waits;
 extern const int n_barriers;        /* that the sources have */
 
+/* Places in the sources of Hopper's kernels where threads wait for each other, for copies or for products, or say something that is waited for. */
+extern int removed_word;            /* 0 to n_words - 1; -1: none */
+extern const int n_words;
+
 void faulty_attention_table(struct kernels *table);
 
 #ifdef __cplusplus
