@@ -75,9 +75,11 @@ note() { # note PART TEST RESULT [LOG]
     [ "$3" != failed ] || { status=1; [ -z "${4:-}" ] || tail -n 40 "$4" >&2; }
 }
 
+found() { grep -ah '^{"measure"' "$2" | tee -a "$work/$1.found" || true; }       # found PART FILE: its measures
 try() { # try PART TEST COMMAND...
     local part=$1 test=$2 rc=0; shift 2
     timeout 1800 "$@" </dev/null >"$work/log" 2>&1 || rc=$?
+    found "$part" "$work/log"
     [ $rc -eq 0 ] && note "$part" "$test" passed || note "$part" "$test" failed "$work/log"
 }
 export -f ours
@@ -89,6 +91,7 @@ part_tests() {
     [ -z "$has_torch" ] || { mkdir -p "$work/kept"; export CRITIC_RM_GPU_KEEP=$work/kept; }
     if [ -z "$prebuilt" ]; then
         (cd "$bin" && ours ctest -L '^gpu$' --output-on-failure) >"$work/log" 2>&1 || true
+        found tests "$bin/Testing/Temporary/LastTest.log"
         awk '/ Test +#[0-9]+: / { sub(/.*: /, ""); print $1, (/ Passed /) ? "passed" : "failed" }' "$work/log" >"$work/ctest"
         [ -s "$work/ctest" ] || note tests 'label gpu' failed "$work/log"
         while read -r name n; do note tests "$name" "$n" "$work/log"; done <"$work/ctest"
@@ -114,7 +117,7 @@ part_sanitize() {
 run() { # run PART COMMAND...: its measures
     local part=$1; shift
     if "$@" >"$work/measures" 2>"$work/log"; then
-        grep '^{"measure"' "$work/measures" | tee -a "$work/$part.found"
+        found "$part" "$work/measures"
         note "$part" "part $part" passed
     else
         note "$part" "part $part" failed "$work/log"

@@ -9,6 +9,7 @@
 #include <math.h>
 
 #include "tests/gpu/gpu_test.h"
+#include "tests/tools/bench.h"
 #include "tests/tools/gpu_memory.h"
 #include "tests/tools/scratch.h"
 #include "tests/tools/tiny_run.h"
@@ -69,7 +70,6 @@ static void assert_near(const char *what, size_t bytes, size_t planned)
 {
     if (fabs((double)bytes - (double)planned) > 0.02 * (double)planned)
         fail_msg("%s: %zu bytes, planned are %zu", what, bytes, planned);
-    printf("%s: %.1f MiB, %.2f %% of the plan\n", what, (double)bytes / 0x1p20, 100.0 * (double)bytes / (double)planned);
 }
 
 static void compare(enum recompute recompute)
@@ -85,7 +85,9 @@ static void compare(enum recompute recompute)
     assert_near("gone, opened", before - free_bytes(), planned);
     take_steps(&run);
     assert_near("counted, after steps", device->bytes_in_use - counted, planned);
-    assert_near("gone, after steps", before - free_bytes(), planned);
+    size_t gone = before - free_bytes();
+    assert_near("gone, after steps", gone, planned);
+    measure((double)gone / (double)planned, "ratio", "memory gone over planned, recompute %s", recompute == RECOMPUTE_NONE ? "none" : "layer");
     tiny_run_close(&run);
     assert_int_equal(device->bytes_in_use, counted);
 }

@@ -15,6 +15,7 @@
 
 #include "base/safetensors.h"
 #include "tests/gpu/gpu_test.h"
+#include "tests/tools/bench.h"
 #include "tests/tools/gradients.h"
 #include "tests/tools/scratch.h"
 
@@ -138,7 +139,8 @@ static void compare_mode(int mode, const char *name)
         if (gpu[i].cosine > 2.0 * host[i].cosine)
             fail_msg("%s: the bf16 gradient of %s has 1 - cosine %.3g with float32, the CPU's %.3g", name, t->params[i].name, gpu[i].cosine, host[i].cosine);
     }
-    printf("%s: %d tensors; float32 differs by at most %.2g; bf16's 1 - cosine is at most %.2f times the CPU's\n", name, t->n, worst, ratio);
+    measure(worst, "ratio", "gradients in float32, %s: largest difference from the CPU's", name);
+    measure(ratio, "ratio", "gradients in bf16, %s: largest 1 - cosine over the CPU's", name);
     keep_gaps(name, t, gpu, host);
     free(exact), free(gpu), free(host);
     gradients_free(&want);
@@ -185,7 +187,7 @@ static void losses_of_many_steps_are_those_of_the_cpu(void **state)
             if (!(fabs(got[i] - want[i]) <= 0.1 * decrease))
                 fail_msg("%s, step %d: loss %.6f, on the CPU %.6f, which falls by %.6f in %d steps", dtype_name((enum dtype)dtype), i, got[i], want[i], decrease, n);
         }
-        printf("%s: losses of %d steps from %.4f to %.4f; the GPU's are off by at most %.2g of the decrease\n", dtype_name((enum dtype)dtype), n, want[0], want[n - 1], worst);
+        measure(worst, "ratio", "losses of steps in %s: largest difference from the CPU's over the decrease", dtype_name((enum dtype)dtype));
     }
 }
 
