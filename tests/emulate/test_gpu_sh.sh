@@ -14,7 +14,7 @@ grep -q 'name a folder by --out' "$work/error" || fail "$(cat "$work/error")"
 gpu --out "$work/results" copy || fail "$(cat "$work/error")"
 gpu --out "$work/results" attention || fail "$(cat "$work/error")"
 file=$(tail -n 1 "$work/out")
-[ "$file" = "$work/results/emulated-$(date -u +%F).json" ] || fail "it wrote $file"
+[ "$file" = "$work/results/emulated-$(date -u +%F)-small.json" ] || fail "it wrote $file"
 for name in copy 'attention forward, forest, 8B'; do
     grep -qF "{\"measure\": \"$name\"" "$file" || fail "$file does not say what '$name' is"
 done

@@ -11,7 +11,7 @@
 
 enum { MICRO_BATCHES = 4, WARM = 1, STEPS = 3, SMALL_STEPS = 1 };
 
-struct step_case { const char *name; const struct model_shape *shape; const struct forest_shape *forest; int layers, n_critiques; bool shared; enum recompute recompute; };
+struct step_case { const char *name; const struct model_shape *shape; const struct forest_shape *forest; int n_critiques; bool shared; enum recompute recompute; };
 struct step_speed { double seconds, flop; int64_t tokens; int n_pairs; };
 
 /* ---- sizes ----------------------------------------------------------------------------------------------------------------------------------- */
