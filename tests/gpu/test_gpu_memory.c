@@ -21,8 +21,10 @@ static struct device *device;
 static struct scratch scratch;
 
 /* 2 layers of an 8B model, or a table of embeddings with next to nothing behind it. */
-static const struct model_shape large = {.model_type = "llama", .layers = 2, .heads = 32, .kv_heads = 8, .head_dim = 128, .hidden = 4096, .ffn = 14336, .vocab = 16000, .max_position = 4096};
-static const struct model_shape small = {.model_type = "llama", .layers = 1, .heads = 2, .kv_heads = 1, .head_dim = 16, .hidden = 32, .ffn = 48, .vocab = 15000, .max_position = 4096, .tied = true};
+static const struct model_shape large = {.model_type = "llama", .layers = 2, .heads = 32, .kv_heads = 8, .head_dim = 128, .hidden = 4096, .ffn = 14336, .vocab = 16000,
+                                         .max_position = 4096};
+static const struct model_shape small = {.model_type = "llama", .layers = 1, .heads = 2, .kv_heads = 1, .head_dim = 16, .hidden = 32, .ffn = 48, .vocab = 15000,
+                                         .max_position = 4096, .tied = true};
 static const struct pairs_shape large_pairs = {.n_pairs = 8, .seed = 5, .vocab = 16000, .prompt = {400, 400}, .response = {400, 400}, .critique = {160, 160}, .n_critiques = {4, 4}};
 static const struct pairs_shape small_pairs = {.n_pairs = 8, .seed = 5, .vocab = 15000, .prompt = {20, 40}, .response = {10, 20}, .critique = {3, 5}, .n_critiques = {2, 2}};
 

@@ -27,7 +27,8 @@ static struct scratch scratch;
 static char folder[512];
 static float *weights;          /* what every run begins with: drawn once, for drawing takes longer than a step */
 
-static const struct model_shape smollm2 = {.model_type = "llama", .layers = 30, .heads = 9, .kv_heads = 3, .head_dim = 64, .hidden = 576, .ffn = 1536, .vocab = 49152, .max_position = 8192, .tied = true};
+static const struct model_shape smollm2 = {.model_type = "llama", .layers = 30, .heads = 9, .kv_heads = 3, .head_dim = 64, .hidden = 576, .ffn = 1536, .vocab = 49152, .max_position = 8192,
+                                           .tied = true};
 static const struct pairs_shape pairs = {.n_pairs = 4, .seed = 3, .vocab = 49152, .prompt = {20, 40}, .response = {20, 40}, .critique = {10, 20}, .n_critiques = {1, 3}};
 
 static const struct { int mode; const char *name; } modes[] = {{MODE_CRITIQUE_ONLY, "critique-only"}, {MODE_REWARD_ONLY, "reward-only"}, {MODE_JOINT, "joint"}};
