@@ -75,9 +75,11 @@ note() { # note PART TEST RESULT [LOG]
     [ "$3" != failed ] || { status=1; [ -z "${4:-}" ] || tail -n 40 "$4" >&2; }
 }
 
+found() { grep -ahE '^[{]"(measure|note)"' "$2" | tee -a "$work/$1.found" || true; }      # found PART FILE: its measures and notes
 try() { # try PART TEST COMMAND...
     local part=$1 test=$2 rc=0; shift 2
     timeout 1800 "$@" </dev/null >"$work/log" 2>&1 || rc=$?
+    [ "$part" = sanitize ] || found "$part" "$work/log"      # its sizes are small
     [ $rc -eq 0 ] && note "$part" "$test" passed || note "$part" "$test" failed "$work/log"
 }
 export -f ours
@@ -89,6 +91,7 @@ part_tests() {
     [ -z "$has_torch" ] || { mkdir -p "$work/kept"; export CRITIC_RM_GPU_KEEP=$work/kept; }
     if [ -z "$prebuilt" ]; then
         (cd "$bin" && ours ctest -L '^gpu$' --output-on-failure) >"$work/log" 2>&1 || true
+        found tests "$bin/Testing/Temporary/LastTest.log"
         awk '/ Test +#[0-9]+: / { sub(/.*: /, ""); print $1, (/ Passed /) ? "passed" : "failed" }' "$work/log" >"$work/ctest"
         [ -s "$work/ctest" ] || note tests 'label gpu' failed "$work/log"
         while read -r name n; do note tests "$name" "$n" "$work/log"; done <"$work/ctest"
@@ -113,8 +116,8 @@ part_sanitize() {
 
 run() { # run PART COMMAND...: its measures
     local part=$1; shift
-    if "$@" >"$work/measures" 2>"$work/log"; then
-        grep '^{"measure"' "$work/measures" | tee -a "$work/$part.found"
+    if timeout 1800 "$@" >"$work/measures" 2>"$work/log" </dev/null; then
+        found "$part" "$work/measures"
         note "$part" "part $part" passed
     else
         note "$part" "part $part" failed "$work/log"
@@ -126,6 +129,17 @@ theirs() { # theirs PART SCRIPT [argument...]
     local part=$1 script=$2; shift 2
     [ -n "$has_torch" ] || { note "$part" "part $part" skipped; return 0; }
     run "$part" python3 "$root/tests/$script" "$@"
+}
+
+# After every part, so that what was found stays when a later one is ended from outside.
+file=$out/$(tr -cs 'a-zA-Z0-9\n' - <<<"$card" | tr A-Z a-z)-$(date -u +%F)${small:+-small}.json
+mkdir -p "$out"
+[ ! -e "$file" ] || cp "$file" "$work/older"
+write_results() {
+    local files=("$work"/*.found)
+    [ ! -e "$work/older" ] || files=("$work/older" "${files[@]}")
+    bash "$root/ci/gpu_results.sh" "$card${small:+, small sizes}" "$driver" "$clocks" "$(date -u +%F)" "$commit" "$root/tests/bench/gpu_rows.txt" "${files[@]}" >"$work/results.json"
+    cp "$work/results.json" "$file"
 }
 
 for part in "${parts[@]}"; do
@@ -141,15 +155,9 @@ for part in "${parts[@]}"; do
         layers=$(sed -n 's/.*"compare, K = 4 shared, layers", "value": \([0-9]*\),.*/\1/p' "$work"/*.found)
         theirs "$part" bench/torch_cuda_step.py ${layers:+--layers "$layers"} ;;
     torch_generate) theirs "$part" bench/transformers_generate_cuda.py ;;
-    *) run "$part" ours "$bin/bench_cuda" "$part" ;;
+    *) run "$part" bash -c 'ours "$@"' ours "$bin/bench_cuda" "$part" ;;
     esac
+    write_results
 done
-
-date=$(date -u +%F)
-file=$out/$(tr -cs 'a-zA-Z0-9\n' - <<<"$card" | tr A-Z a-z)-$date.json
-older=(); [ ! -e "$file" ] || older=("$file")
-mkdir -p "$out"
-bash "$root/ci/gpu_results.sh" "$card" "$driver" "$clocks" "$date" "$commit" "$root/tests/bench/gpu_rows.txt" "${older[@]}" "$work"/*.found >"$work/results.json"
-cp "$work/results.json" "$file"
 echo "$file"
 exit $status

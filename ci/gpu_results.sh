@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # gpu_results.sh CARD DRIVER CLOCKS DATE COMMIT ROWS FILE...: one results file of a GPU, to standard output: every measure and test of the FILEs, a later one in place of an earlier one of the
-# same name, and the rows that ROWS (tests/bench/gpu_rows.txt) makes of them. A FILE holds lines {"measure": .., "value": .., "unit": ..} and {"test": .., "result": ..}; an older results
-# file is such a file. One object a line: ci/results_table.sh reads it back.
+# same name, and the rows that ROWS (tests/bench/gpu_rows.txt) makes of them. A FILE holds lines {"measure": .., "value": .., "unit": ..}, {"test": .., "result": ..} and {"note": ..}; an
+# older results file is such a file. One object a line: ci/results_table.sh reads it back.
 set -euo pipefail
 [ $# -ge 6 ] || { echo "gpu_results.sh CARD DRIVER CLOCKS DATE COMMIT ROWS FILE..." >&2; exit 2; }
 card=$1 driver=$2 clocks=$3 date=$4 commit=$5 rows=$6
@@ -32,6 +32,7 @@ awk -F '"' -v card="$card" -v driver="$driver" -v clocks="$clocks" -v date="$dat
     function separate() { printf "%s", n_written++ ? ",\n    " : "\n    " }
     $2 == "measure" { v = $7; gsub(/[^0-9.eE+-]/, "", v); if (!($4 in value)) measure[++n_measures] = $4; value[$4] = v; unit[$4] = $10 }
     $2 == "test"    { if (!($4 in result)) test[++n_tests] = $4; result[$4] = $8 }
+    $2 == "note"    { if (!($4 in noted)) note[++n_notes] = $4; noted[$4] = 1 }
     END {
         if (failed) exit 1
         printf "{\n  \"card\": \"%s\",\n  \"driver\": \"%s\",\n  \"clocks\": \"%s\",\n  \"date\": \"%s\",\n  \"commit\": \"%s\",\n  \"rows\": [", card, driver, clocks, date, commit
@@ -46,6 +47,9 @@ awk -F '"' -v card="$card" -v driver="$driver" -v clocks="$clocks" -v date="$dat
         printf "\n  ],\n  \"tests\": ["
         n_written = 0
         for (i = 1; i <= n_tests; i++) { separate(); printf "{\"test\": \"%s\", \"result\": \"%s\"}", test[i], result[test[i]] }
+        printf "\n  ],\n  \"notes\": ["
+        n_written = 0
+        for (i = 1; i <= n_notes; i++) { separate(); printf "{\"note\": \"%s\"}", note[i] }
         printf "\n  ],\n  \"measures\": ["
         n_written = 0
         for (i = 1; i <= n_measures; i++) { separate(); printf "{\"measure\": \"%s\", \"value\": %s, \"unit\": \"%s\"}", measure[i], value[measure[i]], unit[measure[i]] }

@@ -16,6 +16,11 @@ def measure(name, value, unit):
     print(f'{{"measure": "{name}", "value": {value:.6g}, "unit": "{unit}"}}', flush=True)
 
 
+def note(text):
+    """What was chosen, and versions: kept in the results file."""
+    print(f'{{"note": "{text}"}}', flush=True)
+
+
 def now():
     if DEVICE == "cuda":
         torch.cuda.synchronize()

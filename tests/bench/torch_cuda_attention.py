@@ -4,13 +4,12 @@ tokens that the forest of 16 pairs with 4 critiques a side stands for. bf16; whe
 
 Key and value heads are not copied where cuDNN takes grouped heads as they are; else the copies are made before the clock starts."""
 import contextlib
-import sys
 
 import torch
 import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from measures import DEVICE, SMALL, measure, seconds
+from measures import DEVICE, SMALL, measure, note, seconds
 
 CAUSAL = (2, 80) if SMALL else (4, 4096)
 PATHS = (4, 16) if SMALL else (128, 961)
@@ -30,8 +29,8 @@ def operands(batch, length, heads, kv_heads, dim):
     more = {"enable_gqa": True}
     try:
         F.scaled_dot_product_attention(q, k, v, is_causal=True, **more).sum().backward()
-    except RuntimeError as error:
-        print(f"grouped heads are copied: {str(error).splitlines()[0]}", file=sys.stderr)
+    except RuntimeError:
+        note("cuDNN: key and value heads are copied, for it refuses grouped heads")
         k, v = (x.detach().repeat_interleave(heads // kv_heads, 1).requires_grad_() for x in (k, v))
         more = {}
     return q, k, v, more
@@ -52,6 +51,7 @@ def run(name, batch, length, heads, kv_heads, dim):
         measure(f"cuDNN {way}, {name}, per second", 1 / took, "1/s")
 
 
+note(f"cuDNN {torch.backends.cudnn.version()} through PyTorch {torch.__version__}")
 for model, heads in HEADS.items():
     run(f"causal, {model}", *CAUSAL, *heads)
     run(f"unshared paths, {model}", *PATHS, *heads)

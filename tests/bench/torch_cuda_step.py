@@ -12,7 +12,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import LlamaConfig, LlamaModel
 
 import torch_step
-from measures import DEVICE, SHAPE_8B, SHAPE_SMALL, SMALL, measure, now
+from measures import DEVICE, SHAPE_8B, SHAPE_SMALL, SMALL, measure, note, now
 
 PAIRS, CASES, STEPS = (4, {1: (1, 2), 4: (1,)}, 1) if SMALL else (64, {1: (4, 8, 16), 4: (1, 2, 4)}, 2)       # K: pairs of a micro-batch to try
 if SMALL:
@@ -85,7 +85,7 @@ def main():
             start = now()
             step.run(size, cudnn)
             took.append(now() - start)
-        print(f"K = {k}: micro-batches of {size} pairs, {'cuDNN' if cudnn else 'sdpa as it chooses'}, {layers} layers, PyTorch {torch.__version__}", file=sys.stderr)
+        note(f"torch compare, K = {k}: micro-batches of {size} pairs, {'cuDNN' if cudnn else 'sdpa as it chooses'}, {layers} layers, PyTorch {torch.__version__}")
         took = statistics.median(took)
         measure(f"torch compare, K = {k}, tokens", step.tokens.numel() / took, "tokens/s")
         measure(f"torch compare, K = {k}, pairs", PAIRS / took, "pairs/s")

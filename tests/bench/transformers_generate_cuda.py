@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.utils import logging
 
 import torch_generate
-from measures import DEVICE, SHAPE_8B, SHAPE_SMALL, SMALL, measure, now
+from measures import DEVICE, SHAPE_8B, SHAPE_SMALL, SMALL, measure, note, now
 from prompts import prompts
 
 SEQUENCES, PROMPT, BRANCHES, NEW = (2, 20, 2, 3) if SMALL else (16, 1000, 10, 200)
@@ -47,7 +47,7 @@ def main():
     model = make_model()
     ids = torch.tensor(prompts(SEQUENCES, PROMPT, model.config.vocab_size), device=DEVICE).repeat_interleave(BRANCHES, 0)
     batch, cache = max(itertools.product(BATCHES, ("dynamic", "static")), key=lambda v: tokens_per_second(model, ids[:v[0]], TRIAL_NEW, v[1]))
-    print(f"batches of {batch}, {cache} cache, transformers {transformers.__version__}", file=sys.stderr)
+    note(f"transformers generation: batches of {batch}, {cache} cache, transformers {transformers.__version__}, PyTorch {torch.__version__}")
     measure("transformers generation, new tokens", tokens_per_second(model, ids[:batch], NEW, cache), "tokens/s")
 
 

@@ -15,6 +15,7 @@
 
 #include "base/safetensors.h"
 #include "tests/gpu/gpu_test.h"
+#include "tests/tools/bench.h"
 #include "tests/tools/gradients.h"
 #include "tests/tools/scratch.h"
 
@@ -26,7 +27,8 @@ static struct scratch scratch;
 static char folder[512];
 static float *weights;          /* what every run begins with: drawn once, for drawing takes longer than a step */
 
-static const struct model_shape smollm2 = {.model_type = "llama", .layers = 30, .heads = 9, .kv_heads = 3, .head_dim = 64, .hidden = 576, .ffn = 1536, .vocab = 49152, .max_position = 8192, .tied = true};
+static const struct model_shape smollm2 = {.model_type = "llama", .layers = 30, .heads = 9, .kv_heads = 3, .head_dim = 64, .hidden = 576, .ffn = 1536, .vocab = 49152, .max_position = 8192,
+                                           .tied = true};
 static const struct pairs_shape pairs = {.n_pairs = 4, .seed = 3, .vocab = 49152, .prompt = {20, 40}, .response = {20, 40}, .critique = {10, 20}, .n_critiques = {1, 3}};
 
 static const struct { int mode; const char *name; } modes[] = {{MODE_CRITIQUE_ONLY, "critique-only"}, {MODE_REWARD_ONLY, "reward-only"}, {MODE_JOINT, "joint"}};
@@ -120,26 +122,40 @@ static void keep_gaps(const char *name, const struct param_table *table, const s
     assert_int_equal(fclose(file), 0);
 }
 
+static void measure_gaps(const char *name, int n, const struct gradient_gap *exact, const struct gradient_gap *gpu, const struct gradient_gap *host)
+{
+    double worst = 0.0, ratio = 0.0;
+    for (int i = 0; i < n; i++) {
+        worst = fmax(worst, exact[i].relative);
+        if (host[i].cosine > 0.0)
+            ratio = fmax(ratio, gpu[i].cosine / host[i].cosine);
+    }
+    measure(worst, "ratio", "gradients in float32, %s: largest difference from the CPU's", name);
+    measure(ratio, "ratio", "gradients in bf16, %s: largest 1 - cosine over the CPU's", name);
+}
+
+static void assert_near(const char *name, const struct param_table *t, const struct gradient_gap *exact, const struct gradient_gap *gpu, const struct gradient_gap *host)
+{
+    const double limit = gpu_test_is_small() ? 1e-5 : 1e-4;
+    for (int i = 0; i < t->n; i++) {
+        if (!(exact[i].relative <= limit))
+            fail_msg("%s: the float32 gradient of %s differs by %.3g from the CPU's", name, t->params[i].name, exact[i].relative);
+        if (!(gpu[i].cosine <= 2.0 * host[i].cosine))
+            fail_msg("%s: the bf16 gradient of %s has 1 - cosine %.3g with float32, the CPU's %.3g", name, t->params[i].name, gpu[i].cosine, host[i].cosine);
+    }
+}
+
 static void compare_mode(int mode, const char *name)
 {
     struct tiny_run oracle;
     struct gradients want;
-    double worst = 0.0, ratio = 0.0, limit = gpu_test_is_small() ? 1e-5 : 1e-4;
     open_run(&oracle, mode, F32, cpu);
     gradients_of(&oracle, 0, &want);
     const struct param_table *t = oracle.trainer->table;
     struct gradient_gap *exact = gaps_of(mode, F32, cuda, &oracle, &want), *gpu = gaps_of(mode, BF16, cuda, &oracle, &want), *host = gaps_of(mode, BF16, cpu, &oracle, &want);
-    for (int i = 0; i < t->n; i++) {
-        worst = fmax(worst, exact[i].relative);
-        if (host[i].cosine > 0.0)
-            ratio = fmax(ratio, gpu[i].cosine / host[i].cosine);
-        if (exact[i].relative > limit)
-            fail_msg("%s: the float32 gradient of %s differs by %.3g from the CPU's", name, t->params[i].name, exact[i].relative);
-        if (gpu[i].cosine > 2.0 * host[i].cosine)
-            fail_msg("%s: the bf16 gradient of %s has 1 - cosine %.3g with float32, the CPU's %.3g", name, t->params[i].name, gpu[i].cosine, host[i].cosine);
-    }
-    printf("%s: %d tensors; float32 differs by at most %.2g; bf16's 1 - cosine is at most %.2f times the CPU's\n", name, t->n, worst, ratio);
+    measure_gaps(name, t->n, exact, gpu, host);
     keep_gaps(name, t, gpu, host);
+    assert_near(name, t, exact, gpu, host);
     free(exact), free(gpu), free(host);
     gradients_free(&want);
     tiny_run_close(&oracle);
@@ -180,12 +196,11 @@ static void losses_of_many_steps_are_those_of_the_cpu(void **state)
         losses_of((enum dtype)dtype, cuda, n, got);
         double decrease = want[0] - want[n - 1];
         assert_true(decrease > 0.0);
-        for (int i = 0; i < n; i++) {
+        for (int i = 0; i < n; i++)
             worst = fmax(worst, fabs(got[i] - want[i]) / decrease);
-            if (!(fabs(got[i] - want[i]) <= 0.1 * decrease))
-                fail_msg("%s, step %d: loss %.6f, on the CPU %.6f, which falls by %.6f in %d steps", dtype_name((enum dtype)dtype), i, got[i], want[i], decrease, n);
-        }
-        printf("%s: losses of %d steps from %.4f to %.4f; the GPU's are off by at most %.2g of the decrease\n", dtype_name((enum dtype)dtype), n, want[0], want[n - 1], worst);
+        measure(worst, "ratio", "losses of steps in %s: largest difference from the CPU's over the decrease", dtype_name((enum dtype)dtype));
+        if (!(worst <= 0.1))
+            fail_msg("%s: losses of %d steps differ from the CPU's by up to %.3g of the decrease, from %.6f to %.6f", dtype_name((enum dtype)dtype), n, worst, want[0], want[n - 1]);
     }
 }
 

@@ -1,6 +1,7 @@
 /* bench: see the header. */
 #include "tests/tools/bench.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -87,4 +88,15 @@ double bench_attention_pairs(const struct attention_args *a)
             pairs += i < a->runs[r].range_count - 1 ? queries * keys : queries * (keys - queries) + queries * (queries + 1) / 2;
         }
     return pairs * a->heads;
+}
+
+void measure(double value, const char *unit, const char *fmt, ...)
+{
+    char name[256];
+    va_list list;
+    va_start(list, fmt);
+    vsnprintf(name, sizeof name, fmt, list);
+    va_end(list);
+    printf("{\"measure\": \"%s\", \"value\": %.6g, \"unit\": \"%s\"}\n", name, value, unit);
+    fflush(stdout);
 }

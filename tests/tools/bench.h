@@ -28,4 +28,7 @@ typedef int bench_call(struct stream *, const void *args);
 /* Pairs of a query row and a key that it sees, times query heads. */
 double bench_attention_pairs(const struct attention_args *a);
 
+/* {"measure": NAME, "value": VALUE, "unit": UNIT}: the name is made from fmt. A name is printed once in a run; ci/gpu.sh collects such lines. */
+void measure(double value, const char *unit, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
 #endif

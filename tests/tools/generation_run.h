@@ -6,7 +6,8 @@
 
 struct generation_run { int n_sequences, n_prompt, n_branches, n_new; float temperature; };
 
-/* Runs them; `prompts`: other numbers, other prompts. Seconds; *n_tokens: new tokens of all branches, the end of turn being a token like others. A failure ends the program with its sentence. */
+/* Runs them; `prompts`: other numbers, other prompts. Seconds; *n_tokens: new tokens of all branches, the end of turn being a token like others. A failure ends the program with
+ * its sentence. */
 double generation_run(struct infer *infer, const struct generation_run *run, uint64_t prompts, int64_t *n_tokens);
 
 #endif

@@ -36,7 +36,8 @@ void model_shape_write(const char *folder, const struct model_shape *m)
              "{\"model_type\": \"%s\", \"hidden_size\": %lld, \"intermediate_size\": %lld, \"vocab_size\": %lld, \"num_hidden_layers\": %d, \"num_attention_heads\": %d,"
              " \"num_key_value_heads\": %d, \"head_dim\": %d, \"max_position_embeddings\": %lld, \"rms_norm_eps\": 1e-5, \"rope_theta\": 10000.0, \"hidden_act\": \"silu\","
              " \"tie_word_embeddings\": %s}",
-             m->model_type, (long long)m->hidden, (long long)m->ffn, (long long)m->vocab, m->layers, m->heads, m->kv_heads, m->head_dim, (long long)m->max_position, m->tied ? "true" : "false");
+             m->model_type, (long long)m->hidden, (long long)m->ffn, (long long)m->vocab, m->layers, m->heads, m->kv_heads, m->head_dim, (long long)m->max_position,
+             m->tied ? "true" : "false");
     must(file_write_atomic(path, text, strlen(text)));
     byte_tokenizer_write(folder);
     write_text(folder, "template.txt", "user={content}\nsystem_in_user=yes\nend=<|im_end|>\nreward=<|endoftext|>\n");
@@ -45,8 +46,8 @@ void model_shape_write(const char *folder, const struct model_shape *m)
 
 void tiny_model_write(const char *folder, const char *model_type, int kv_heads, bool tied)
 {
-    model_shape_write(folder, &(struct model_shape){.model_type = model_type, .layers = 2, .heads = 4, .kv_heads = kv_heads, .head_dim = 8, .hidden = 32, .ffn = 48, .vocab = TINY_VOCAB, .max_position = 512,
-                                                    .tied = tied});
+    model_shape_write(folder, &(struct model_shape){.model_type = model_type, .layers = 2, .heads = 4, .kv_heads = kv_heads, .head_dim = 8, .hidden = 32, .ffn = 48,
+                                                    .vocab = TINY_VOCAB, .max_position = 512, .tied = tied});
 }
 
 static uint32_t next_random(uint64_t *state)

@@ -21,6 +21,7 @@ measure() { echo "{\"measure\": \"$1\", \"value\": $2, \"unit\": \"$3\"}"; }
     measure fast 3 GB/s; measure faster 5e0 GB/s; measure theirs 2 GB/s; measure size 103 MiB; measure planned 100 MiB
     echo '{"test": "gpu.one", "result": "passed"}'
     echo '{"test": "gpu.two", "result": "failed"}'
+    echo '{"note": "theirs in version 3"}'
 } >"$work/first"
 results "$work/first" >"$work/a.json"
 has "$work/a.json" '{"what": "speed, over theirs", "ours": 5, "theirs": 2, "unit": "GB/s", "ratio": 2.5, "target": ">= 2", "met": true}'
@@ -37,6 +38,7 @@ results "$work/a.json" "$work/second" >"$work/b.json"
 has "$work/b.json" '"ours": 101, "theirs": 100, "unit": "MiB", "ratio": 1.01, "target": "1 +- 0.02", "met": true}'
 has "$work/b.json" '"what": "speed, over theirs", "ours": 5'
 [ "$(grep -c '"measure"' "$work/b.json")" = 5 ] || fail "a measure is there twice"
+[ "$(grep -c '{"note": "theirs in version 3"}' "$work/b.json")" = 1 ] || fail "a note was lost"
 [ "$(grep -c '"test": "gpu.two"' "$work/b.json")" = 1 ] || fail "a test is there twice"
 
 echo 'nonsense | fast | theirs | about 2' >"$work/rows"

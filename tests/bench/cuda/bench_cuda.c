@@ -11,7 +11,6 @@
  *
  * A rate is operations or bytes over the seconds between two idle moments of the stream. Attention is 4 D operations forward and 10 D backward for each pair of a query row and a key it
  * sees and each query head; what a pass computes again is not counted. */
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,17 +30,6 @@ const struct model_shape shape_70b_share = {.model_type = "llama", .layers = 80,
 const struct model_shape shape_small = {.model_type = "llama", .layers = 1, .heads = 4, .kv_heads = 2, .head_dim = 16, .hidden = 64, .ffn = 64, .vocab = 300, .max_position = 512};
 const struct forest_shape forest_16 = {.n_pairs = 16, .prompt = 400, .response = 400, .critique = 160, .n_critiques = 4};
 const struct forest_shape forest_small = {.n_pairs = 1, .prompt = 6, .response = 6, .critique = 3, .n_critiques = 2};
-
-void measure(double value, const char *unit, const char *fmt, ...)
-{
-    char name[256];
-    va_list list;
-    va_start(list, fmt);
-    vsnprintf(name, sizeof name, fmt, list);
-    va_end(list);
-    printf("{\"measure\": \"%s\", \"value\": %.6g, \"unit\": \"%s\"}\n", name, value, unit);
-    fflush(stdout);
-}
 
 static double seconds_of(const struct bench *b, bench_call *call, const void *args, int n)
 {

@@ -39,8 +39,8 @@ static void bench_forest(struct cuda_bench *c, const char *name, const struct fo
     struct bench *b = &c->b;
     struct attention_plan plan = {0};
     int64_t q = (int64_t)forest->n_rows * m->heads * m->head_dim, kv = (int64_t)forest->n_rows * m->kv_heads * m->head_dim, rows = (int64_t)forest->n_rows * m->heads;
-    struct array x[] = {bench_draw(b, q, BF16), bench_draw(b, kv, BF16), bench_draw(b, kv, BF16), bench_draw(b, q, BF16), bench_draw(b, rows, F32), bench_draw(b, q, BF16), bench_draw(b, q, BF16),
-                        bench_draw(b, kv, BF16), bench_draw(b, kv, BF16), bench_draw(b, rows, F32)};
+    struct array x[] = {bench_draw(b, q, BF16), bench_draw(b, kv, BF16), bench_draw(b, kv, BF16), bench_draw(b, q, BF16), bench_draw(b, rows, F32), bench_draw(b, q, BF16),
+                        bench_draw(b, q, BF16), bench_draw(b, kv, BF16), bench_draw(b, kv, BF16), bench_draw(b, rows, F32)};
     bench_must(attention_plan_make(&plan, forest));
     struct attention_args a = {.rows = forest->n_rows, .key_rows = forest->n_rows, .heads = m->heads, .kv_heads = m->kv_heads, .dim = m->head_dim, .scale = 1.0f / sqrtf((float)m->head_dim),
                                .dtype = BF16, .q_THD = x[0].memory, .k_SGD = x[1].memory, .v_SGD = x[2].memory, .o_THD = x[3].memory, .lse_HT = x[4].memory, .do_THD = x[5].memory,

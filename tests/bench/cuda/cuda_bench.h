@@ -11,9 +11,6 @@
 
 struct cuda_bench { struct bench b; bool small; struct comm *self; char folder[256]; };
 
-/* {"measure": NAME, "value": VALUE, "unit": UNIT}: the name is made from fmt. A name is printed once in a run. */
-void measure(double value, const char *unit, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-
 /* Seconds of one call: the median of repeated runs of as many calls as fill some 20 ms, each run from an idle stream to an idle stream, after a warm-up. Small: of one call. */
 double bench_seconds(const struct cuda_bench *c, bench_call *call, const void *args);
 

@@ -83,7 +83,8 @@ static void bench_elementwise(struct cuda_bench *c, const struct sizes *z)
     double bytes = 2.0 * (double)n;
     struct array x[] = {bench_draw(b, n, BF16), bench_draw(b, n, BF16), bench_draw(b, n, BF16), bench_draw(b, n, BF16), bench_draw(b, n, BF16), bench_draw(b, n, F32)};
     struct swiglu_args swiglu = {.n_elems = n, .dtype = BF16, .gate = x[0].memory, .up = x[1].memory, .y = x[2].memory, .dy = x[2].memory, .dgate = x[3].memory, .dup = x[4].memory};
-    struct map_args add = {.n_elems = n, .dtype = BF16, .dtype_y = BF16, .x = x[0].memory, .y = x[1].memory}, cast = {.n_elems = n, .dtype = F32, .dtype_y = BF16, .x = x[5].memory, .y = x[0].memory};
+    struct map_args add = {.n_elems = n, .dtype = BF16, .dtype_y = BF16, .x = x[0].memory, .y = x[1].memory};
+    struct map_args cast = {.n_elems = n, .dtype = F32, .dtype_y = BF16, .x = x[5].memory, .y = x[0].memory};
     report_bytes("swiglu_forward", 3 * bytes, bench_seconds(c, call_swiglu_forward, &swiglu));
     report_bytes("swiglu_backward", 5 * bytes, bench_seconds(c, call_swiglu_backward, &swiglu));
     report_bytes("add", 3 * bytes, bench_seconds(c, call_add, &add));
@@ -126,8 +127,8 @@ static void bench_rows(struct cuda_bench *c, const struct sizes *z)
     struct bench *b = &c->b;
     int64_t n = z->tokens * z->hidden;
     double bytes = 2.0 * (double)n;
-    struct array x[] = {bench_draw(b, z->vocab * z->hidden, BF16), bench_draw(b, z->vocab * z->hidden, F32), bench_draw(b, n, BF16), bench_draw(b, n, BF16), draw_whole(b, z->tokens, z->vocab),
-                        draw_whole(b, z->tokens, 0)};
+    struct array x[] = {bench_draw(b, z->vocab * z->hidden, BF16), bench_draw(b, z->vocab * z->hidden, F32), bench_draw(b, n, BF16), bench_draw(b, n, BF16),
+                        draw_whole(b, z->tokens, z->vocab), draw_whole(b, z->tokens, 0)};
     struct embedding_args a = {.rows = z->tokens, .cols = z->hidden, .dtype = BF16, .token = x[4].memory, .vocab_count = z->vocab, .table = x[0].memory, .y = x[2].memory, .dy = x[2].memory,
                                .dtable = x[1].memory};
     struct rows_args rows = {.n_index = z->tokens, .cols = z->hidden, .dtype = BF16, .index = x[5].memory, .x = x[2].memory, .y = x[3].memory};
@@ -161,7 +162,8 @@ static void bench_reward(struct cuda_bench *c, const struct sizes *z)
     struct bench *b = &c->b;
     int64_t n = z->tokens * z->hidden;
     struct array x[] = {bench_draw(b, n, BF16), bench_draw(b, n, BF16), bench_draw(b, z->hidden, F32), bench_draw(b, z->tokens, F32), bench_draw(b, z->hidden, F32)};
-    struct reward_args a = {.rows = z->tokens, .cols = z->hidden, .dtype = BF16, .h = x[0].memory, .w = x[2].memory, .r = x[3].memory, .dr = x[3].memory, .dh = x[1].memory, .dw = x[4].memory};
+    struct reward_args a = {.rows = z->tokens, .cols = z->hidden, .dtype = BF16, .h = x[0].memory, .w = x[2].memory, .r = x[3].memory, .dr = x[3].memory, .dh = x[1].memory,
+                            .dw = x[4].memory};
     report_bytes("reward_forward", 2.0 * (double)n, bench_seconds(c, call_reward_forward, &a));
     report_bytes("reward_backward", 4.0 * (double)n, bench_seconds(c, call_reward_backward, &a));
     bench_drop(b, x, 5);
@@ -244,8 +246,8 @@ static double bench_linear(struct cuda_bench *c, const char *model, const char *
 static void bench_layer(struct cuda_bench *c, const char *model, const struct model_shape *m, int64_t rows, int64_t logit_rows)
 {
     int64_t q = (int64_t)m->heads * m->head_dim, kv = (int64_t)m->kv_heads * m->head_dim;
-    double seconds = bench_linear(c, model, "query", rows, q, m->hidden) + 2.0 * bench_linear(c, model, "key and value", rows, kv, m->hidden) + bench_linear(c, model, "output", rows, m->hidden, q) +
-                     2.0 * bench_linear(c, model, "gate and up", rows, m->ffn, m->hidden) + bench_linear(c, model, "down", rows, m->hidden, m->ffn);
+    double seconds = bench_linear(c, model, "query", rows, q, m->hidden) + 2.0 * bench_linear(c, model, "key and value", rows, kv, m->hidden) +
+                     bench_linear(c, model, "output", rows, m->hidden, q) + 2.0 * bench_linear(c, model, "gate and up", rows, m->ffn, m->hidden) + bench_linear(c, model, "down", rows, m->hidden, m->ffn);
     double weights = (double)(m->hidden * (2 * q + 2 * kv) + 3 * m->hidden * m->ffn);
     measure(6.0 * weights * (double)rows / seconds / 1e12, "TFLOP/s", "products of a layer, %s", model);
     bench_linear(c, model, "LM head", logit_rows, m->vocab, m->hidden);

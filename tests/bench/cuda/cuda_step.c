@@ -11,7 +11,7 @@
 
 enum { MICRO_BATCHES = 4, WARM = 1, STEPS = 3, SMALL_STEPS = 1 };
 
-struct step_case { const char *name; const struct model_shape *shape; const struct forest_shape *forest; int layers, n_critiques; bool shared; enum recompute recompute; };
+struct step_case { const char *name; const struct model_shape *shape; const struct forest_shape *forest; int n_critiques; bool shared; enum recompute recompute; };
 struct step_speed { double seconds, flop; int64_t tokens; int n_pairs; };
 
 /* ---- sizes ----------------------------------------------------------------------------------------------------------------------------------- */
@@ -29,7 +29,8 @@ static int64_t path_tokens(const struct forest_shape *f) { return f->prompt + f-
 static struct trainer_capacity capacity_of(const struct step_case *s)
 {
     int64_t pairs = s->forest->n_pairs, leaves = 2 * pairs * s->n_critiques;
-    return (struct trainer_capacity){.rows = pairs * rows_of_pair(s), .predictions = leaves * s->forest->critique, .rewards = leaves, .comparisons = leaves / 2, .positions = path_tokens(s->forest)};
+    return (struct trainer_capacity){.rows = pairs * rows_of_pair(s), .predictions = leaves * s->forest->critique, .rewards = leaves, .comparisons = leaves / 2,
+                                     .positions = path_tokens(s->forest)};
 }
 
 static void make_config(const struct step_case *s, const char *folder, struct config *config)
