@@ -189,7 +189,7 @@ template <int D, bool CHAIN> GPU_DEVICE void run_item(const struct paged_launch 
     load_item<D>(q, l, item, map, stage);
     start_part(&sums);
     for (int i = 0; i < item.n_tiles; i++) {
-        struct paged_tile t = l.tile[item.tile + i];
+        const struct paged_tile &t = l.tile[item.tile + i];     /* read where it is needed: it would be registers else */
         if (i + 1 < item.n_tiles)
             copy_step<D>(stage + (i + 1) % 2 * 2 * ATTENTION_KEYS * D, l, l.tile[item.tile + i + 1]);
         gpu_copy_commit();

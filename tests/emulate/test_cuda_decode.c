@@ -610,7 +610,6 @@ static int run_planted(struct stream *stream, const struct attention_args *a)
     int status = cuda_attention_paged_place(stream, &plan);
     paged_plan_free(&plan);
     TRY(status);
-    TRY(cuda_zero(stream, cuda_stream_of(stream)->scratch, cuda_stream_of(stream)->scratch_bytes));     /* results of the run before */
     return cuda_attention_paged_run(stream, a);
 }
 
@@ -638,17 +637,18 @@ static void a_wrong_plan_is_seen(void **state)
 {
     (void)state;
     struct scene *s = long_branches();
-    struct operands x = draw_operands(2, bit_heads[0], s->n_rows);
+    struct operands x = draw_operands(2, bit_heads[0], s->n_rows), y = draw_operands(3, bit_heads[0], s->n_rows);
     make_sensitive(s, &x);
     struct result want = compute(s, bit_heads[0], &x);
     for (fault = NO_FAULT; fault < N_FAULTS; fault++) {
+        struct result other = compute(s, bit_heads[0], &y);         /* whose partial results stand where x's will */
         struct result got = compute_by(run_planted, s, bit_heads[0], &x);
         if (equal(&got, &want) != (fault == NO_FAULT))
             fail_msg("fault %d: the result is %s", (int)fault, fault == NO_FAULT ? "another" : "the same");
-        free_result(&got);
+        free_result(&got), free_result(&other);
     }
     free_result(&want);
-    free_operands(&x);
+    free_operands(&x), free_operands(&y);
     free(s);
 }
 
