@@ -9,9 +9,9 @@ enum { SM90_ROWS = 64, SM90_STEP = ATTENTION_PAGE, SM90_STAGES = 4 };
 
 /* Warpgroups that compute, and the most registers that a thread of them, and one of the first warpgroup, may have: in all, as many as the launch gives the block. */
 #define SM90_CONSUMERS(dim) ((dim) == 64 ? 3 : 2)
-#define SM90_TAKEN(consumers) ((consumers) == 3 ? 160 : 232)
-#define SM90_KEPT(consumers) ((consumers) == 3 ? 32 : 40)
-enum { SM90_KEY_CONSUMERS = 2 };            /* of backward_k */
+#define SM90_TAKEN(dim) ((dim) == 64 ? 160 : 240)
+#define SM90_KEPT(dim) ((dim) == 64 ? 32 : 24)
+enum { SM90_KEY_CONSUMERS = 2, SM90_KEY_TAKEN = 232, SM90_KEY_KEPT = 40 };      /* of backward_k */
 
 /* The maps' boxes: of q and do as many whole tokens of one key/value head as a tile (or a step) of rows holds, together box_rows rows; of k and v the keys of a step (or a tile). */
 struct sm90_launch { struct gpu_tensor_map q, k, v, g; struct attention_launch l; int box_rows; };

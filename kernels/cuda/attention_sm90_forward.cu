@@ -125,9 +125,10 @@ template <int D> GPU_DEVICE struct ring forward_steps(struct forward_rows<D> *x,
     return ring_next(at.r);
 }
 
-template <int D> GPU_DEVICE void forward_consumer(const struct attention_args &a, const struct stages<D> &m, const struct row_tile &t, struct key_walk w)
+template <int D> GPU_DEVICE void forward_consumer(const struct attention_args &a, const struct stages<D> &m, const struct row_tile &t)
 {
     int group_row = (gpu_warpgroup() - 1) * SM90_ROWS, row = group_row + gpu_warp() % 4 * 16, own = warp_own(a, t, group_row, SM90_ROWS);
+    struct key_walk w = walk_of(a, t);
     struct forward_rows<D> x;
     struct ring r = {};
     start_rows(&x, a, m, t, row);
@@ -145,29 +146,28 @@ template <int D> GPU_DEVICE void forward_consumer(const struct attention_args &a
     store_blocks<D, forward_shape<D>::ROWS>(a.o_THD, t.map, t.first, t.n, (uint16_t *)gpu_aligned_shared(), row, x.o, x.sums.sum[0]);
 }
 
-template <int D> GPU_DEVICE void fill_forward(const struct sm90_launch &l, const struct stages<D> &m, const struct row_tile &t, const struct key_walk &w)
+template <int D> GPU_DEVICE void fill_forward(const struct sm90_launch &l, const struct stages<D> &m, const struct row_tile &t)
 {
     gpu_mbarrier_expect(&m.b->rest, l.box_rows * D * 2);
     copy_boxes<D, forward_shape<D>::ROWS>((uint16_t *)gpu_aligned_shared(), &l.q, t.map.first_head, token_of(t.map, t.first), &m.b->rest);
-    fill_keys(m, l, w);
+    fill_keys(m, l, t);
 }
 
 template <int D> GPU_DEVICE void forward(const struct sm90_launch &l)
 {
     struct stages<D> m = stages_of<D>(forward_shape<D>::ROWS);
     struct row_tile t = row_tile_of(l.l, l.box_rows);
-    struct key_walk w = walk_start(l.l.a, t.run, t.map, t.first + t.n - 1, SM90_STEP);
     make_barriers(m.b, 1, SM90_CONSUMERS(D));
     if (gpu_warpgroup() > 0) {
-        gpu_take_registers<SM90_TAKEN(SM90_CONSUMERS(D))>();
-        forward_consumer(l.l.a, m, t, w);
+        gpu_take_registers<SM90_TAKEN(D)>();
+        forward_consumer(l.l.a, m, t);
         return;
     }
-    gpu_keep_registers<SM90_KEPT(SM90_CONSUMERS(D))>();
+    gpu_keep_registers<SM90_KEPT(D)>();
     if (gpu_thread() == 0)
-        fill_forward(l, m, t, w);
+        fill_forward(l, m, t);
     else if (gpu_warp() == 1)
-        mend_keys(m, w);
+        mend_keys(m, l.l.a, t);
 }
 
 GPU_KERNEL_ALONE(attention_sm90_forward_64, WARPGROUP * (SM90_CONSUMERS(64) + 1), struct sm90_launch, l) { forward<64>(l); }

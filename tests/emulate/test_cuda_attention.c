@@ -262,7 +262,7 @@ static bool backward_equal(const struct problem *p, const struct result *x, cons
 }
 
 static const struct { struct heads heads; enum dtype dtype; } bit_cases[] = {{{6, 2, 64}, BF16}, {{4, 1, 128}, BF16}, {{3, 1, 64}, F32}, {{2, 2, 20}, BF16}};
-enum { N_BIT_CASES = sizeof bit_cases / sizeof *bit_cases };
+static uint64_t n_bit_cases;        /* on Hopper those of its own kernels, the first two */
 
 /* Ancestors' ranges that can be cut. */
 static int n_long(const struct random_forest *forest)
@@ -289,7 +289,7 @@ static struct problem draw_long(uint64_t i, uint64_t seed)
 static void every_order_of_threads_gives_the_same_bits(void **state)
 {
     (void)state;
-    for (uint64_t i = 0; i < N_BIT_CASES; i++) {
+    for (uint64_t i = 0; i < n_bit_cases; i++) {
         struct problem p = draw_long(i, 7 + i);
         struct result first = compute(device->kernels, &p);
         for (uint64_t seed = 50; seed < 52; seed++) {
@@ -333,7 +333,7 @@ static void assert_first_rows_equal(const struct problem *p, const struct result
 static void other_trees_and_padding_may_hold_anything(void **state)
 {
     (void)state;
-    for (uint64_t i = 0; i < N_BIT_CASES; i++) {
+    for (uint64_t i = 0; i < n_bit_cases; i++) {
         struct problem p = draw_long(i, 40 + i);
         int32_t n = last_root(&p.forest);
         struct result before = compute(device->kernels, &p);
@@ -401,7 +401,7 @@ static struct store cut_into_pages(struct problem *p, struct random *random, str
 static void ranges_cut_in_pages_give_the_same_bits(void **state)
 {
     (void)state;
-    for (uint64_t i = 0; i < N_BIT_CASES; i++) {
+    for (uint64_t i = 0; i < n_bit_cases; i++) {
         struct random random = {70 + i};
         struct problem p = draw_long(i, 80 + i), paged = p;
         struct attention_run *run = calloc((size_t)p.a.n_runs, sizeof *run);
@@ -438,7 +438,7 @@ static struct result compute_alone(const struct problem *p, const struct attenti
 static void a_row_alone_gives_the_same_bits_as_in_company(void **state)
 {
     (void)state;
-    for (uint64_t i = 0; i < N_BIT_CASES; i++) {
+    for (uint64_t i = 0; i < n_bit_cases; i++) {
         struct random random = {90 + i};
         struct problem p = draw_long(i, 100 + i);
         struct result all = compute_forward(&p);
@@ -592,7 +592,9 @@ int main(void)
         cmocka_unit_test(a_barrier_or_the_waits_taken_out_are_seen),
     };
     setenv("CRITIC_RM_EMULATE_CAPABILITY", "9.0", 1);
+    n_bit_cases = 2;
     int n_failed = cmocka_run_group_tests_name("cuda_attention on Hopper", hopper, open_device, close_device);
     setenv("CRITIC_RM_EMULATE_CAPABILITY", "8.0", 1);
+    n_bit_cases = sizeof bit_cases / sizeof *bit_cases;
     return n_failed + cmocka_run_group_tests_name("cuda_attention", portable, open_device, close_device);
 }
