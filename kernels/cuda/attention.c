@@ -1,5 +1,5 @@
 /* attention: host side of forest attention. The plan (runs, ranges, and which block takes what) is made here and copied in stream order; nothing waits for the GPU.
- * Which kernel works depends on type, head size and alignment alone, never on the plan, so that a row is the same bits in every batch. */
+ * Which kernel works depends on the device, type, head size, alignment and heads of a group alone, never on the plan, so that a row is the same bits in every batch. */
 #include "kernels/cuda/attention.h"
 
 #include <stdlib.h>

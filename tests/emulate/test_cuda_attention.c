@@ -119,9 +119,9 @@ static void tensor_cores_agree_with_the_reference(void **state)
 static void lines_longer_than_all_stages_agree_with_the_reference(void **state)
 {
     (void)state;
-    line_rows = 12 * ATTENTION_PAGE;
-    agree((struct heads){2, 1, 64}, BF16, 2);
-    agree((struct heads){3, 1, 128}, BF16, 1);
+    line_rows = 10 * ATTENTION_PAGE;
+    agree((struct heads){1, 1, 64}, BF16, 2);
+    agree((struct heads){2, 1, 128}, BF16, 1);
     line_rows = 0;
 }
 
@@ -333,7 +333,7 @@ static void assert_first_rows_equal(const struct problem *p, const struct result
 static void other_trees_and_padding_may_hold_anything(void **state)
 {
     (void)state;
-    for (uint64_t i = 0; i < n_bit_cases; i++) {
+    for (uint64_t i = 0; i < n_bit_cases; i += n_bit_cases / 2) {           /* elsewhere of one kernel of each kind */
         struct problem p = draw_long(i, 40 + i);
         int32_t n = last_root(&p.forest);
         struct result before = compute(device->kernels, &p);
