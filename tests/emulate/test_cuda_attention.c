@@ -15,6 +15,7 @@
 
 #include "base/status.h"
 #include "emulate.h"
+#include "kernels/cuda/attention_sm90.h"
 #include "tests/emulate/kernels/attention_faults.h"
 #include "tests/emulate/opened_device.h"
 #include "tests/tools/agreement.h"
@@ -152,6 +153,21 @@ static void heads_that_are_too_large_are_refused(void **state)
     assert_int_equal(device->kernels->attention_forward(&device->stream, &a), FAILED);
     assert_string_equal(trace_sentence(), "heads of size 257: attention of the CUDA backend goes up to 256");
     trace_clear();
+}
+
+static bool hopper_serves(int heads, int kv_heads) { return attention_sm90_serves(&device->stream, &(struct attention_args){.heads = heads, .kv_heads = kv_heads, .dim = 64, .dtype = BF16}); }
+
+static void hopper_s_kernels_serve_groups_of_up_to_64_heads(void **state)
+{
+    (void)state;
+    assert_true(hopper_serves(9, 3) && hopper_serves(64, 1) && hopper_serves(128, 2));
+    assert_false(hopper_serves(65, 1));
+}
+
+static void hopper_s_kernels_serve_no_other_gpu(void **state)
+{
+    (void)state;
+    assert_false(hopper_serves(9, 3));
 }
 
 /* ---- the same bits ---------------------------------------------------------------------------------------------------------------------------- */
@@ -570,6 +586,7 @@ static void a_word_taken_out_on_hopper_is_seen(void **state)
 int main(void)
 {
     const struct CMUnitTest hopper[] = {
+        cmocka_unit_test(hopper_s_kernels_serve_groups_of_up_to_64_heads),
         cmocka_unit_test(tensor_cores_agree_with_the_reference),
         cmocka_unit_test(lines_longer_than_all_stages_agree_with_the_reference),
         cmocka_unit_test(every_order_of_threads_gives_the_same_bits),
@@ -580,6 +597,7 @@ int main(void)
         cmocka_unit_test(a_word_taken_out_on_hopper_is_seen),
     };
     const struct CMUnitTest portable[] = {
+        cmocka_unit_test(hopper_s_kernels_serve_no_other_gpu),
         cmocka_unit_test(tensor_cores_agree_with_the_reference),
         cmocka_unit_test(float32_and_other_head_sizes_agree_with_the_reference),
         cmocka_unit_test(queries_that_do_not_lie_on_16_bytes_agree_with_the_reference),
