@@ -24,7 +24,7 @@
  *   backward_k    64      128 keys       384            98                1024         512          896
  *                128      128 keys       384           194                2048         512         1792
  * So the floors of attention.h stand: tensor cores decide, but for head size 64 forward, where the powers take as long. What overlaps with nothing is a block's begin and end: finding the
- * walk (four loads, each of the one before), the first boxes, the last store; about 4,000 cycles of the 70,000 that a tile takes at 8,192 tokens with heads of 128, more of shorter ones.
+ * walk (three loads, each of the one before), the first boxes, the last store; about 4,000 cycles of the 70,000 that a tile takes at 8,192 tokens with heads of 128, more of shorter ones.
  * The registers of a multiprocessor are all taken: where the compiler had to serialize products, or kept something in memory, kernels_static.sh fails. */
 #ifndef KERNELS_CUDA_ATTENTION_SM90_H
 #define KERNELS_CUDA_ATTENTION_SM90_H
