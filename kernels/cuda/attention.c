@@ -1,6 +1,6 @@
 /* attention: host side of forest attention. The plan (runs, ranges, and which block takes what) is on the device once for all layers (attention_plan_cuda.h); nothing waits for the GPU.
- * Which kernel works depends on type, head size and alignment alone, and on whether the keys are a cache's, never on the plan: so a row is the same bits in every batch. (What
- * attention_paged.c does with short and with long runs is the same arithmetic.) */
+ * Which kernel works depends on the device, type, head size, alignment and heads of a group alone, and on whether the keys are a cache's, never on the plan: so a row is the same bits in every
+ * batch. (What attention_paged.c does with short and with long runs is the same arithmetic.) */
 #include "kernels/cuda/attention.h"
 
 #include "kernels/cuda/attention_paged_cuda.h"

@@ -1,4 +1,4 @@
-/* attention: the kernels of forest attention, as attention.c launches them.
+/* attention: the kernels of forest attention, as attention.c launches them. For GPUs of compute capability 9.0 there are others in bf16: attention_sm90.h.
  *
  * The query heads of one key/value head work together: with `group` of them, query t and head g are row m = t * group + g, so a tile of keys is read once for all of them.
  * A block of four warps (or eight) takes one tile of rows (or of keys) and one key/value head, and walks what that tile meets:

@@ -3,10 +3,14 @@
 
 /* ---- dq: a tile of rows walks keys ------------------------------------------------------------------------------------------------------------ */
 
-template <int D> struct rows_shape { static const int CONSUMERS = SM90_CONSUMERS(D), ROWS = SM90_ROWS * CONSUMERS; };
+/* Rows of do are operands in registers where three warpgroups do not have to share those: reading them out of shared memory again and again takes a third of its bandwidth. */
+template <int D> struct rows_shape {
+    static const int CONSUMERS = SM90_CONSUMERS(D), ROWS = SM90_ROWS * CONSUMERS;
+    static const bool HOLDS_G = CONSUMERS < 3;
+};
 
-/* What a lane holds: its rows are row + 8 half + lane / 4. lse in units of ln 2; own: keys of the run's own node that they see; least: of the warp's first row; ds: as operands. */
-template <int D> struct gradient_rows { float lse[2], delta[2]; int own[2], least; float dq[D / 8][4]; uint32_t q[D / 16][4], ds[4][4]; };
+/* What a lane holds: its rows are row + 8 half + lane / 4. lse in units of ln 2; own: keys of the run's own node that they see; least: of the warp's first row; q, g (do), ds: as operands. */
+template <int D> struct gradient_rows { float lse[2], delta[2]; int own[2], least; float dq[D / 8][4]; uint32_t q[D / 16][4], g[D / 16][4], ds[4][4]; };
 
 template <int D> GPU_DEVICE void start_rows(struct gradient_rows<D> *x, const struct attention_args &a, const struct stages<D> &m, const struct row_tile &t, int row)
 {
@@ -23,6 +27,8 @@ template <int D> GPU_DEVICE void start_rows(struct gradient_rows<D> *x, const st
     clear(x->dq);
     gpu_mbarrier_wait(&m.b->rest, 0);
     load_operand<D, rows_shape<D>::ROWS>(x->q, (uint16_t *)gpu_aligned_shared(), row);
+    if (rows_shape<D>::HOLDS_G)
+        load_operand<D, rows_shape<D>::ROWS>(x->g, (uint16_t *)gpu_aligned_shared() + rows_shape<D>::ROWS * D, row);
 }
 
 /* Scores become P. */
@@ -46,7 +52,10 @@ template <int D> GPU_DEVICE void begin_scores(const struct gradient_rows<D> &x, 
     gpu_multiply_begin();
     begin_rows<D, SM90_STEP>(s, x.q, stage_x(m, r.stage));
     gpu_multiply_begin();
-    begin_rows<D, rows_shape<D>::ROWS, SM90_STEP>(dp, g, stage_y(m, r.stage));
+    if (rows_shape<D>::HOLDS_G)
+        begin_rows<D, SM90_STEP>(dp, x.g, stage_y(m, r.stage));
+    else
+        begin_rows<D, rows_shape<D>::ROWS, SM90_STEP>(dp, g, stage_y(m, r.stage));
 }
 
 /* With S and dP under way: dS as operands. P is made while dP is under way. */
@@ -93,12 +102,13 @@ GPU_DEVICE struct ring gradient_steps(struct gradient_rows<D> *x, const struct s
     }
 }
 
-template <int D> GPU_DEVICE void rows_consumer(const struct attention_args &a, const struct stages<D> &m, const struct row_tile &t, struct key_walk w)
+template <int D> GPU_DEVICE void rows_consumer(const struct attention_args &a, const struct stages<D> &m, const struct row_tile &t)
 {
     int group_row = (gpu_warpgroup() - 1) * SM90_ROWS, row = group_row + gpu_warp() % 4 * 16, own = warp_own(a, t, group_row, SM90_ROWS);
     const int ROWS = rows_shape<D>::ROWS;
     uint16_t *q = (uint16_t *)gpu_aligned_shared(), *g = q + ROWS * D;
     float factor[2] = {a.scale, a.scale};
+    struct key_walk w = walk_of(a, t);
     struct gradient_rows<D> x;
     struct ring r = {};
     start_rows(&x, a, m, t, row);
@@ -109,14 +119,14 @@ template <int D> GPU_DEVICE void rows_consumer(const struct attention_args &a, c
     store_blocks<D, ROWS>(a.dq_THD, t.map, t.first, t.n, q, row, x.dq, factor);
 }
 
-template <int D> GPU_DEVICE void fill_rows(const struct sm90_launch &l, const struct stages<D> &m, const struct row_tile &t, const struct key_walk &w)
+template <int D> GPU_DEVICE void fill_rows(const struct sm90_launch &l, const struct stages<D> &m, const struct row_tile &t)
 {
     const int ROWS = rows_shape<D>::ROWS;
     uint16_t *q = (uint16_t *)gpu_aligned_shared();
     gpu_mbarrier_expect(&m.b->rest, 2 * l.box_rows * D * 2);
     copy_boxes<D, ROWS>(q, &l.q, t.map.first_head, token_of(t.map, t.first), &m.b->rest);
     copy_boxes<D, ROWS>(q + ROWS * D, &l.g, t.map.first_head, token_of(t.map, t.first), &m.b->rest);
-    fill_keys(m, l, w);
+    fill_keys(m, l, t);
 }
 
 template <int D> GPU_DEVICE void backward_q(const struct sm90_launch &l)
@@ -124,18 +134,17 @@ template <int D> GPU_DEVICE void backward_q(const struct sm90_launch &l)
     const int CONSUMERS = rows_shape<D>::CONSUMERS;
     struct stages<D> m = stages_of<D>(2 * rows_shape<D>::ROWS);
     struct row_tile t = row_tile_of(l.l, l.box_rows);
-    struct key_walk w = walk_start(l.l.a, t.run, t.map, t.first + t.n - 1, SM90_STEP);
     make_barriers(m.b, 1, CONSUMERS);
     if (gpu_warpgroup() > 0) {
-        gpu_take_registers<SM90_TAKEN(CONSUMERS)>();
-        rows_consumer(l.l.a, m, t, w);
+        gpu_take_registers<SM90_TAKEN(D)>();
+        rows_consumer(l.l.a, m, t);
         return;
     }
-    gpu_keep_registers<SM90_KEPT(CONSUMERS)>();
+    gpu_keep_registers<SM90_KEPT(D)>();
     if (gpu_thread() == 0)
-        fill_rows(l, m, t, w);
+        fill_rows(l, m, t);
     else if (gpu_warp() == 1)
-        mend_keys(m, w);
+        mend_keys(m, l.l.a, t);
 }
 
 /* ---- dk, dv: a tile of keys walks rows -------------------------------------------------------------------------------------------------------- */
@@ -316,11 +325,11 @@ template <int D> GPU_DEVICE void backward_k(const struct sm90_launch &l)
     clear_behind_boxes(m, l.box_rows);
     make_barriers(m.b, 2, SM90_KEY_CONSUMERS);
     if (gpu_warpgroup() > 0) {
-        gpu_take_registers<SM90_TAKEN(SM90_KEY_CONSUMERS)>();
+        gpu_take_registers<SM90_KEY_TAKEN>();
         keys_consumer(l, m, rows, t, map.group);
         return;
     }
-    gpu_keep_registers<SM90_KEPT(SM90_KEY_CONSUMERS)>();
+    gpu_keep_registers<SM90_KEY_KEPT>();
     if (gpu_thread() == 0)
         fill_tile(l, m, t, map);
     else if (gpu_warp() == 1)

@@ -4,18 +4,18 @@
 
 template <int D> struct forward_shape { static const int CONSUMERS = SM90_CONSUMERS(D), ROWS = SM90_ROWS * CONSUMERS; };
 
-/* Warpgroups take turns with their products, so that one's softmax falls into the others' products. The last one's last turn is nobody's to wait for. */
-GPU_DEVICE void take_turn(void) { gpu_part_wait(gpu_warpgroup(), 2 * WARPGROUP); }
+/* Warpgroups, from 1 on, take turns with their products, so that one's softmax falls into the others' products. The last one's last turn is nobody's to wait for. */
+GPU_DEVICE void take_turn(int warpgroup) { gpu_part_wait(warpgroup, 2 * WARPGROUP); }
 
-template <int D> GPU_DEVICE void give_turn(bool last_step)
+template <int D> GPU_DEVICE void give_turn(int warpgroup, bool last_step)
 {
-    bool last = gpu_warpgroup() == SM90_CONSUMERS(D);
+    bool last = warpgroup == SM90_CONSUMERS(D);
     if (!last || !last_step)
-        gpu_part_arrive(last ? 1 : gpu_warpgroup() + 1, 2 * WARPGROUP);
+        gpu_part_arrive(last ? 1 : warpgroup + 1, 2 * WARPGROUP);
 }
 
 /* What a lane holds: its rows are row + 8 half + lane / 4. own: keys of the run's own node that they see; least: of the warp's first row. p: P of the step before, as operands. */
-template <int D> struct forward_rows { int own[2], least; struct softmax<1> sums; float o[D / 8][4]; uint32_t q[D / 16][4], p[4][4]; };
+template <int D> struct forward_rows { int warpgroup, own[2], least; struct softmax<1> sums; float o[D / 8][4]; uint32_t q[D / 16][4], p[4][4]; };
 
 template <int D> GPU_DEVICE void start_rows(struct forward_rows<D> *x, const struct attention_args &a, const struct stages<D> &m, const struct row_tile &t, int row)
 {
@@ -65,10 +65,10 @@ template <int D> GPU_DEVICE void first_step(struct forward_rows<D> *x, const str
 {
     float s[8][4], factor[2];
     gpu_mbarrier_wait(&m.b->full[0], 0);
-    take_turn();
+    take_turn(x->warpgroup);
     gpu_multiply_begin();
     begin_rows<D, SM90_STEP>(s, x->q, stage_x(m, 0));
-    give_turn<D>(at.last_step);
+    give_turn<D>(x->warpgroup, at.last_step);
     gpu_multiply_wait<0>();
     gpu_settle(s);
     forward_softmax(x, s, factor, w, scale);
@@ -81,12 +81,12 @@ template <int D> GPU_DEVICE void first_step(struct forward_rows<D> *x, const str
 template <int D> GPU_DEVICE void forward_step(struct forward_rows<D> *x, const struct stages<D> &m, const struct forward_place &at, const struct key_walk &w, float scale)
 {
     float s[8][4], factor[2];
-    take_turn();
+    take_turn(x->warpgroup);
     gpu_multiply_begin();
     begin_rows<D, SM90_STEP>(s, x->q, stage_x(m, at.r.stage));
     gpu_multiply_begin();
     begin_columns<D>(x->o, x->p, stage_y(m, at.before.stage));
-    give_turn<D>(at.last_step);
+    give_turn<D>(x->warpgroup, at.last_step);
     gpu_multiply_wait<1>();
     gpu_settle(s);
     forward_softmax(x, s, factor, w, scale);
@@ -125,49 +125,50 @@ template <int D> GPU_DEVICE struct ring forward_steps(struct forward_rows<D> *x,
     return ring_next(at.r);
 }
 
-template <int D> GPU_DEVICE void forward_consumer(const struct attention_args &a, const struct stages<D> &m, const struct row_tile &t, struct key_walk w)
+template <int D> GPU_DEVICE void forward_consumer(const struct attention_args &a, const struct stages<D> &m, const struct row_tile &t)
 {
-    int group_row = (gpu_warpgroup() - 1) * SM90_ROWS, row = group_row + gpu_warp() % 4 * 16, own = warp_own(a, t, group_row, SM90_ROWS);
+    int warpgroup = gpu_warpgroup(), group_row = (warpgroup - 1) * SM90_ROWS, row = group_row + gpu_warp() % 4 * 16, own = warp_own(a, t, group_row, SM90_ROWS);
+    struct key_walk w = walk_of(a, t);
     struct forward_rows<D> x;
     struct ring r = {};
+    x.warpgroup = warpgroup;
     start_rows(&x, a, m, t, row);
-    if (gpu_warpgroup() == SM90_CONSUMERS(D))
+    if (warpgroup == SM90_CONSUMERS(D))
         gpu_part_arrive(1, 2 * WARPGROUP);
     if (!walk_ended(w) && warp_sees(w, own))
         r = forward_steps(&x, m, &w, own, a.scale * LOG2_E);
     for (; !walk_ended(w); r = ring_next(r)) {
         w = walk_next(w, SM90_STEP);
-        take_turn();
-        give_turn<D>(walk_ended(w));
+        take_turn(warpgroup);
+        give_turn<D>(warpgroup, walk_ended(w));
         leave_out(m.b, r);
     }
     softmax_end(&x.sums, a, t, row);
     store_blocks<D, forward_shape<D>::ROWS>(a.o_THD, t.map, t.first, t.n, (uint16_t *)gpu_aligned_shared(), row, x.o, x.sums.sum[0]);
 }
 
-template <int D> GPU_DEVICE void fill_forward(const struct sm90_launch &l, const struct stages<D> &m, const struct row_tile &t, const struct key_walk &w)
+template <int D> GPU_DEVICE void fill_forward(const struct sm90_launch &l, const struct stages<D> &m, const struct row_tile &t)
 {
     gpu_mbarrier_expect(&m.b->rest, l.box_rows * D * 2);
     copy_boxes<D, forward_shape<D>::ROWS>((uint16_t *)gpu_aligned_shared(), &l.q, t.map.first_head, token_of(t.map, t.first), &m.b->rest);
-    fill_keys(m, l, w);
+    fill_keys(m, l, t);
 }
 
 template <int D> GPU_DEVICE void forward(const struct sm90_launch &l)
 {
     struct stages<D> m = stages_of<D>(forward_shape<D>::ROWS);
     struct row_tile t = row_tile_of(l.l, l.box_rows);
-    struct key_walk w = walk_start(l.l.a, t.run, t.map, t.first + t.n - 1, SM90_STEP);
     make_barriers(m.b, 1, SM90_CONSUMERS(D));
     if (gpu_warpgroup() > 0) {
-        gpu_take_registers<SM90_TAKEN(SM90_CONSUMERS(D))>();
-        forward_consumer(l.l.a, m, t, w);
+        gpu_take_registers<SM90_TAKEN(D)>();
+        forward_consumer(l.l.a, m, t);
         return;
     }
-    gpu_keep_registers<SM90_KEPT(SM90_CONSUMERS(D))>();
+    gpu_keep_registers<SM90_KEPT(D)>();
     if (gpu_thread() == 0)
-        fill_forward(l, m, t, w);
+        fill_forward(l, m, t);
     else if (gpu_warp() == 1)
-        mend_keys(m, w);
+        mend_keys(m, l.l.a, t);
 }
 
 GPU_KERNEL_ALONE(attention_sm90_forward_64, WARPGROUP * (SM90_CONSUMERS(64) + 1), struct sm90_launch, l) { forward<64>(l); }

@@ -179,15 +179,19 @@ template <int D> GPU_DEVICE void mend_stage(const struct stages<D> &s, int stage
         gpu_mbarrier_arrive(&s.b->full[stage]);
 }
 
-/* Keys and values of a walk. */
-template <int D> GPU_DEVICE void fill_keys(const struct stages<D> &s, const struct sm90_launch &l, struct key_walk w)
+/* The keys that a tile of rows walks. */
+GPU_DEVICE struct key_walk walk_of(const struct attention_args &a, const struct row_tile &t) { return walk_start(a, t.run, t.map, t.first + t.n - 1, SM90_STEP); }
+
+template <int D> GPU_DEVICE void fill_keys(const struct stages<D> &s, const struct sm90_launch &l, const struct row_tile &t)
 {
+    struct key_walk w = walk_of(l.l.a, t);
     for (struct ring r = {}; !walk_ended(w); w = walk_next(w, SM90_STEP), r = ring_next(r))
         fill_stage(s, r, &l.k, &l.v, (int)gpu_block_y(), w.first, 2 * SM90_STEP * D * 2, w.n == SM90_STEP);
 }
 
-template <int D> GPU_DEVICE void mend_keys(const struct stages<D> &s, struct key_walk w)
+template <int D> GPU_DEVICE void mend_keys(const struct stages<D> &s, const struct attention_args &a, const struct row_tile &t)
 {
+    struct key_walk w = walk_of(a, t);
     uint32_t turns = 0;
     for (struct ring r = {}; !walk_ended(w); w = walk_next(w, SM90_STEP), r = ring_next(r))
         if (w.n < SM90_STEP)

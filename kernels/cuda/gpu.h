@@ -15,7 +15,7 @@
  *   gpu_load_matrix4, gpu_load_matrix4_transposed               four 8 x 8 matrices of bf16 out of shared memory, as that instruction wants them
  *   gpu_copy_async16, _async4, gpu_copy_commit, gpu_copy_wait   global to shared memory, behind the thread's back
  *   GPU_UNROLL                                                  before a loop whose arrays are to be registers
- * No kernel uses atomics: sums have one fixed order.
+ * No kernel uses atomics: sums have one fixed order. Words for Hopper alone: gpu_sm90.h.
  */
 #ifndef KERNELS_CUDA_GPU_H
 #define KERNELS_CUDA_GPU_H

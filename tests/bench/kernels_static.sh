@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # kernels_static.sh: what ptxas says of every CUDA kernel, for each kind of GPU: registers of a thread, static shared memory of a block, bytes of local memory (stack and spills).
-# Prints a table. Ends with 1 when a kernel of attention, cross-entropy, AdamW or a norm spills, or when a source does not compile. NVCC_ARCHITECTURES: "80 90a 100" where not set.
+# Prints a table. Ends with 1 when a kernel of attention, cross-entropy, AdamW or a norm spills, when products of warpgroups wait for each other, or when a source does not compile. NVCC_ARCHITECTURES: "80 90a 100" where not set.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -28,6 +28,9 @@ for a in "${architectures[@]}"; do
     done
 done | xargs -P "$(nproc)" -n 2 bash -c 'compile "$@"' compile
 
+if grep -h 'Potential Performance Loss' "$work"/*.cu.* >&2; then
+    exit 1
+fi
 echo "ci/bench.sh kernels --static; nvcc $("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/\1/p'), $(date -u +%F)"
 echo "registers of a thread / static shared memory of a block / bytes of stack / bytes spilled (stores + loads)"
 for a in "${architectures[@]}"; do
@@ -39,11 +42,11 @@ for a in "${architectures[@]}"; do
                                      if (match($0, /[0-9]+ bytes smem/)) shared = substr($0, RSTART) + 0
                                      print name, a, registers, shared, stack, spill, source }' *.cu."$a")
 done | sort | awk -v architectures="${architectures[*]}" -v strict="$must_not_spill" '
-    BEGIN { n = split(architectures, order, " "); printf "%-28s", "kernel"; for (i = 1; i <= n; i++) printf "  %22s", "sm_" order[i]; print "" }
+    BEGIN { n = split(architectures, order, " "); printf "%-30s", "kernel"; for (i = 1; i <= n; i++) printf "  %22s", "sm_" order[i]; print "" }
     { if (!($1 in seen)) { seen[$1] = 1; name[++n_names] = $1 }
       cell[$1, $2] = $3 " / " $4 " / " $5 " / " $6
       if ($6 > 0 && $7 "/" $1 ~ strict) spilled = spilled " " $1 "(sm_" $2 ")" }
     END {
-        for (k = 1; k <= n_names; k++) { printf "%-28s", name[k]; for (i = 1; i <= n; i++) printf "  %22s", cell[name[k], order[i]]; print "" }
+        for (k = 1; k <= n_names; k++) { printf "%-30s", name[k]; for (i = 1; i <= n; i++) printf "  %22s", cell[name[k], order[i]]; print "" }
         if (spilled != "") { print "SPILLED:" spilled; exit 1 }
         if (n_names == 0) { print "no kernel was found"; exit 1 } }'
