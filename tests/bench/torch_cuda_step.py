@@ -4,6 +4,7 @@ prediction rows only, paths of equal length and so no padding, prefixes not shar
 choice or cuDNN, whichever is fastest in a trial of one micro-batch."""
 import argparse
 import contextlib
+import gc
 import statistics
 import sys
 
@@ -91,6 +92,7 @@ def main():
         measure(f"torch compare, K = {k}, pairs", PAIRS / took, "pairs/s")
         del step
         torch._dynamo.reset()
+        gc.collect()
 
 
 main()

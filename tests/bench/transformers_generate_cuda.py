@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 """transformers_generate_cuda.py: what bench_cuda's part generate does, by transformers' generate (torch_generate.py): 10 branches of 200 new tokens under each of 16 prefixes of 1,000, an
-8B model with random weights in bf16, greedy, stops ignored. A branch is a row of a batch: generate shares no prefix. Batches of several sizes, with a growing and a static cache (which
-transformers compiles on a GPU), are tried with few new tokens; the fastest then makes them all."""
-import itertools
+8B model with random weights in bf16, greedy, stops ignored. A branch is a row of a batch: generate shares no prefix. Batches of several sizes are tried with few new tokens, then the best
+size with a static cache, which transformers compiles on a GPU; the fastest then makes them all."""
 import sys
 
 import torch
@@ -46,7 +45,8 @@ def main():
     logging.set_verbosity_error()
     model = make_model()
     ids = torch.tensor(prompts(SEQUENCES, PROMPT, model.config.vocab_size), device=DEVICE).repeat_interleave(BRANCHES, 0)
-    batch, cache = max(itertools.product(BATCHES, ("dynamic", "static")), key=lambda v: tokens_per_second(model, ids[:v[0]], TRIAL_NEW, v[1]))
+    batch = max(BATCHES, key=lambda n: tokens_per_second(model, ids[:n], TRIAL_NEW, "dynamic"))
+    cache = max(("dynamic", "static"), key=lambda kind: tokens_per_second(model, ids[:batch], TRIAL_NEW, kind))
     note(f"transformers generation: batches of {batch}, {cache} cache, transformers {transformers.__version__}, PyTorch {torch.__version__}")
     measure("transformers generation, new tokens", tokens_per_second(model, ids[:batch], NEW, cache), "tokens/s")
 

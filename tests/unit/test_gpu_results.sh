@@ -14,6 +14,8 @@ size, over the plan | size | planned | 1 +- 0.02
 too slow | fast | 5 | >= 0.9
 few | fast | theirs | <= 2
 no target | fast | 4 | -
+one kernel, over copy | fast | 4 | >= 0.7
+another, over copy | fast | 6 | >= 0.7
 not measured | fast | nobody's | >= 1
 EOF
 measure() { echo "{\"measure\": \"$1\", \"value\": $2, \"unit\": \"$3\"}"; }
@@ -29,7 +31,7 @@ has "$work/a.json" '{"what": "size, over the plan", "ours": 103, "theirs": 100, 
 has "$work/a.json" '"ratio": 0.6, "target": ">= 0.9", "met": false}'
 has "$work/a.json" '"ratio": 1.5, "target": "<= 2", "met": true}'
 has "$work/a.json" '"ratio": 0.75, "target": "-", "met": null}'
-[ "$(grep -c '"what"' "$work/a.json")" = 5 ] || fail "a row without its measures was written"
+[ "$(grep -c '"what"' "$work/a.json")" = 7 ] || fail "a row without its measures was written"
 ! command -v python3 >/dev/null || python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$work/a.json" || fail "it is no JSON"
 
 # A later file of the same card: what is measured anew counts, the rest stays.
@@ -58,6 +60,7 @@ cmp "$work/once.md" "$work/README.md"
 has "$work/once.md" 'A Card, 2001-02-03, driver 1.2, commit abcdef012345. Tests: 2 of 3 passed (compute-sanitizer: skipped).'
 has "$work/once.md" '| speed, over theirs | 5 | 2 | GB/s | 2.5 | >= 2 | met |'
 has "$work/once.md" '| too slow | 3 | 5 | GB/s | 0.6 | >= 0.9 | MISSED |'
+has "$work/once.md" '| fused kernels over copy: 1 of 2 reach the target; the slowest is another | 3 | 6 | GB/s | 0.5 | >= 0.7 | MISSED |'
 has "$work/once.md" '| no target | 3 | 4 | GB/s | 0.75 | - |  |'
 ! grep -qE 'old|No GPU' "$work/once.md" || fail "what was between the markers is still there"
 [ "$(head -n 1 "$work/once.md") $(tail -n 1 "$work/once.md")" = "before after" ] || fail "the README lost its head or its tail"
