@@ -9,7 +9,8 @@ template <int D> struct rows_shape {
     static const bool HOLDS_G = CONSUMERS < 3;
 };
 
-/* What a lane holds: its rows are row + 8 half + lane / 4. lse in units of ln 2; own: keys of the run's own node that they see; least: of the warp's first row; q, g (do), ds: as operands. */
+/* What a lane holds: its rows are row + 8 half + lane / 4. lse in units of ln 2; own: keys of the run's own node that they see; least: of the warp's first row; q, do and
+ * dS are operands. */
 template <int D> struct gradient_rows { float lse[2], delta[2]; int own[2], least; float dq[D / 8][4]; uint32_t q[D / 16][4], g[D / 16][4], ds[4][4]; };
 
 template <int D> GPU_DEVICE void start_rows(struct gradient_rows<D> *x, const struct attention_args &a, const struct stages<D> &m, const struct row_tile &t, int row)
@@ -244,7 +245,8 @@ template <int D> GPU_DEVICE void begin_key_scores(float (&s)[8][4], const struct
 
 /* With S of the step under way: P and dS as operands, and dk, dv += under way. P is made while dP is. */
 template <int D>
-GPU_DEVICE void begin_sums(struct gradient_keys<D> *x, float (&s)[8][4], const struct key_place &at, const struct stages<D> &m, const struct sm90_statistics &rows, const struct row_step &step)
+GPU_DEVICE void begin_sums(struct gradient_keys<D> *x, float (&s)[8][4], const struct key_place &at, const struct stages<D> &m, const struct sm90_statistics &rows,
+                           const struct row_step &step)
 {
     float dp[8][4];
     int first_seen = (at.first + gpu_lane() / 4) * at.group - step.row;

@@ -2,13 +2,14 @@
  *   GPU_KERNEL_ALONE                                            as GPU_KERNEL: a kernel whose blocks may have all registers of a multiprocessor
  *   gpu_warpgroup()                                             which 128 threads of the block this one is among; all lanes of a warp come here
  *   gpu_aligned_shared()                                        dynamic shared memory, on 1024 bytes
- *   gpu_mbarrier, _init, _arrive, _expect, _wait                a barrier in shared memory that counts arrivals and bytes of copies; phases are numbered by their parity
+ *   gpu_mbarrier, _init, _made, _arrive, _expect, _wait         a barrier in shared memory that counts arrivals and bytes of copies; phases are numbered by their parity
  *   gpu_copy_box                                                a box of a tensor to shared memory, by one thread, behind everybody's back; counted by an mbarrier
  *   gpu_async_fence()                                           what this thread has written to shared memory is seen by warpgroup products and copies
  *   gpu_part_wait, gpu_part_arrive                              a barrier of some of the block's warps: numbers 1 to 15
  *   gpu_keep_registers, gpu_take_registers                      registers go from one warpgroup to another
  *   gpu_matrix, gpu_matrix_of, gpu_matrix_at                    a tile in shared memory as an operand of a warpgroup's product
- *   gpu_multiply_..., gpu_multiply_begin, _end, _wait, settle   products of a warpgroup (128 threads, from a multiple of 128 on), under way until waited for
+ *   gpu_multiply_rows, _columns, _begin, _end, _wait            products of a warpgroup (128 threads, from a multiple of 128 on), under way until waited for
+ *   gpu_settle(c)                                               the compiler keeps what is done with c on its side of this place
  *
  * A tile holds [rows][64] bf16 in rows of 128 bytes, from a multiple of 1024 bytes on; the 16-byte chunk c of row r stands at chunk c ^ (r % 8). A tile of D columns is D / 64 such
  * blocks. The tensor map makes copies write this form, and products read it. */

@@ -155,7 +155,11 @@ static void heads_that_are_too_large_are_refused(void **state)
     trace_clear();
 }
 
-static bool hopper_serves(int heads, int kv_heads) { return attention_sm90_serves(&device->stream, &(struct attention_args){.heads = heads, .kv_heads = kv_heads, .dim = 64, .dtype = BF16}); }
+static bool hopper_serves(int heads, int kv_heads)
+{
+    struct attention_args a = {.heads = heads, .kv_heads = kv_heads, .dim = 64, .dtype = BF16};
+    return attention_sm90_serves(&device->stream, &a);
+}
 
 static void hopper_s_kernels_serve_groups_of_up_to_64_heads(void **state)
 {
@@ -564,7 +568,8 @@ static void a_word_taken_out_on_hopper_is_seen(void **state)
 {
     (void)state;
     enum { N = 2, SEEDS = 40 };
-    const struct random_forest_shape line = {.n_trees = 1, .max_depth = 1, .max_children = 0, .max_count = 400}, trees = {.n_trees = 2, .max_depth = 2, .max_children = 2, .max_count = 100};
+    const struct random_forest_shape line = {.n_trees = 1, .max_depth = 1, .max_children = 0, .max_count = 400};
+    const struct random_forest_shape trees = {.n_trees = 2, .max_depth = 2, .max_children = 2, .max_count = 100};
     struct problem p[N] = {draw_rows((struct heads){1, 1, 64}, 3, line, 5 * ATTENTION_PAGE + 1), draw_rows((struct heads){3, 1, 64}, 4, trees, 150)};
     struct result right[N];
     removed_word = -1;
