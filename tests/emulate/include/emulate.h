@@ -31,6 +31,8 @@ struct emulate_lane { unsigned char bytes[EMULATE_LANE_BYTES]; };
 void emulate_barrier(void);
 /* All 32 lanes of the warp bring n_bytes to the same kind of exchange; returns what they brought, by lane, until this lane's next but one exchange. */
 const struct emulate_lane *emulate_exchange(int kind, const void *mine, size_t n_bytes);
+/* gpu_mma_bf16_16x8x16. */
+void emulate_mma(float *c, const uint32_t *a, const uint32_t *b);
 /* Shared memory of the running block: one piece for each `site`, full of NaN when the block begins; that of the launch. */
 void *emulate_shared(const void *site, size_t n_bytes, size_t alignment);
 void *emulate_dynamic_shared(void);
@@ -176,39 +178,7 @@ GPU_DEVICE float gpu_float(uint16_t x)
 GPU_DEVICE uint32_t gpu_bf16_pair(float low, float high) { return (uint32_t)gpu_bf16(low) | (uint32_t)gpu_bf16(high) << 16; }
 GPU_DEVICE float gpu_exp2(float x) { return exp2f(x); }
 
-struct emulate_mma { uint32_t a[4], b[2]; };
-
-/* Row `row` of a: its element pairs stand in four lanes, register 0 or 1 of which has columns 0-7, register 2 or 3 columns 8-15. Column `column` of b likewise. */
-GPU_DEVICE void emulate_mma_a(float *x, const struct emulate_lane *lanes, int row)
-{
-    for (int k = 0; k < 16; k += 2) {
-        uint32_t pair = ((const struct emulate_mma *)lanes[row % 8 * 4 + k % 8 / 2].bytes)->a[k / 8 * 2 + row / 8];
-        x[k] = gpu_float((uint16_t)pair), x[k + 1] = gpu_float((uint16_t)(pair >> 16));
-    }
-}
-
-GPU_DEVICE void emulate_mma_b(float *x, const struct emulate_lane *lanes, int column)
-{
-    for (int k = 0; k < 16; k += 2) {
-        uint32_t pair = ((const struct emulate_mma *)lanes[column * 4 + k % 8 / 2].bytes)->b[k / 8];
-        x[k] = gpu_float((uint16_t)pair), x[k + 1] = gpu_float((uint16_t)(pair >> 16));
-    }
-}
-
-GPU_DEVICE void gpu_mma_bf16_16x8x16(float *c, const uint32_t *a, const uint32_t *b)
-{
-    struct emulate_mma mine = {{a[0], a[1], a[2], a[3]}, {b[0], b[1]}};
-    const struct emulate_lane *lanes = emulate_exchange(EMULATE_MMA, &mine, sizeof mine);
-    int lane = emulate_here.thread % EMULATE_LANES;
-    float x[2][16], y[2][16];
-    for (int i = 0; i < 2; i++) {
-        emulate_mma_a(x[i], lanes, lane / 4 + 8 * i);
-        emulate_mma_b(y[i], lanes, lane % 4 * 2 + i);
-    }
-    for (int k = 0; k < 16; k++)
-        for (int i = 0; i < 4; i++)
-            c[i] += x[i / 2][k] * y[i % 2][k];
-}
+GPU_DEVICE void gpu_mma_bf16_16x8x16(float *c, const uint32_t *a, const uint32_t *b) { emulate_mma(c, a, b); }
 
 GPU_DEVICE void gpu_load_matrix4(uint32_t *x, const void *row)
 {
