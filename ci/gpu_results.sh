@@ -29,8 +29,14 @@ awk -F '"' -v card="$card" -v driver="$driver" -v clocks="$clocks" -v date="$dat
         failed = 1
         exit 1
     }
+    function number(v, name) {
+        if (v ~ /^[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?$/) return
+        print "gpu_results.sh: the measure \"" name "\" is \"" v "\", which is no number" >"/dev/stderr"
+        failed = 1
+        exit 1
+    }
     function separate() { printf "%s", n_written++ ? ",\n    " : "\n    " }
-    $2 == "measure" { v = $7; gsub(/[^0-9.eE+-]/, "", v); if (!($4 in value)) measure[++n_measures] = $4; value[$4] = v; unit[$4] = $10 }
+    $2 == "measure" { v = $7; gsub(/[ :,]/, "", v); number(v, $4); if (!($4 in value)) measure[++n_measures] = $4; value[$4] = v; unit[$4] = $10 }
     $2 == "test"    { if (!($4 in result)) test[++n_tests] = $4; result[$4] = $8 }
     $2 == "note"    { if (!($4 in noted)) note[++n_notes] = $4; noted[$4] = 1 }
     END {

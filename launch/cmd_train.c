@@ -212,6 +212,7 @@ static int evaluate(struct run *r, int64_t step)
     return status;
 }
 
+/* On a GPU a step's update and gathers run on while this is noted, into the next step's time. */
 static int note_step(struct run *r, const struct step_result *result, double seconds, double wait_seconds)
 {
     int64_t bytes = (int64_t)r->device->bytes_in_use;
@@ -248,7 +249,7 @@ static int loop(struct run *r, struct data_stream *stream)
         double start_s = clock_s();
         TRY(data_stream_next(stream, &batch));
         const struct step_batch *next = data_stream_peek(stream);
-        TRY(train_step(r->trainer, batch, next ? next->forest : NULL, &result));
+        TRY(train_step(r->trainer, batch, next && next->n_micro_batches > 0 ? next->forest : NULL, &result));
         TRY(note_step(r, &result, clock_s() - start_s, batch->wait_seconds));
         TRY(after_step(r, step + 1, &stop));
     }
@@ -339,7 +340,7 @@ int cmd_train(const struct command *command)
     int status = open_run(&run);
     if (status == OK)
         status = train(&run);
+    close_run(&run);            /* it may wait for work that other ranks take part in */
     watchdog_stop();
-    close_run(&run);
     return status;
 }

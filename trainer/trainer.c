@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 
+#include "comm/agree.h"
+
 static struct backbone_options backbone_options(const struct config *config, const struct trainer_capacity *c)
 {
     return (struct backbone_options){.max_rows = c->rows, .max_positions = c->positions, .recompute = config->device.recompute == RECOMPUTE_LAYER, .with_backward = true};
@@ -42,7 +44,8 @@ static int check_model(const struct config *config, const struct model_config *m
     return OK;
 }
 
-static int open_all(struct trainer *t, const struct trainer_capacity *capacity, int64_t steps_per_epoch)
+/* What a rank does by itself. */
+static int open_alone(struct trainer *t, const struct trainer_capacity *capacity, int64_t steps_per_epoch)
 {
     const struct config *config = t->config;
     struct backbone_options backbone = backbone_options(config, capacity);
@@ -59,8 +62,14 @@ static int open_all(struct trainer *t, const struct trainer_capacity *capacity, 
     TRY(store_create(t->table, t->device, t->mesh, (enum dtype)config->device.dtype, true, &t->store));
     TRY(forest_places_create(t->device, &room, &t->places));
     TRY(backbone_create(&t->model, t->store, &backbone, &t->backbone));
-    TRY(heads_create(&t->model, t->store, &heads, &t->heads));
-    return optimizer_create(config, t->store, &t->optimizer);
+    return heads_create(&t->model, t->store, &heads, &t->heads);
+}
+
+/* The optimizer's communicators are made by all ranks, or by none: one alone may have too little memory. */
+static int open_all(struct trainer *t, const struct trainer_capacity *capacity, int64_t steps_per_epoch)
+{
+    TRY(agree_status(t->mesh->world, open_alone(t, capacity, steps_per_epoch)));
+    return optimizer_create(t->config, t->store, &t->optimizer);
 }
 
 int trainer_create(const struct config *config, struct mesh *mesh, struct device *device, const struct trainer_capacity *capacity, int64_t steps_per_epoch,

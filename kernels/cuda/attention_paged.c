@@ -34,13 +34,13 @@ static int fill_launch(struct stream *stream, const struct attention_args *a, st
 
 static bool is_recording(const struct stream *stream) { return cuda_of(stream->device)->recording; }
 
-/* A recording serves other plans: then a grid that fills the GPU, whatever this one's number of items is. */
+/* A recording serves other plans: then a grid that fills the GPU, whatever this one's number of items is. Without any a block finds nothing to do: so all kernels are loaded before a recording. */
 static int launch_items(struct stream *stream, const struct gpu_kernel *kernel, int32_t n, size_t shared_bytes, const struct paged_launch *l)
 {
     enum { ALL_BLOCKS = 1024 };
-    int32_t blocks = is_recording(stream) ? (ALL_BLOCKS + l->a.kv_heads - 1) / l->a.kv_heads : n;
+    int32_t blocks = is_recording(stream) ? (ALL_BLOCKS + l->a.kv_heads - 1) / l->a.kv_heads : n > 0 ? n : 1;
     struct gpu_grid grid = {.x = (unsigned)blocks, .y = (unsigned)l->a.kv_heads};
-    return blocks == 0 ? OK : gpu_launch(stream, kernel, grid, ATTENTION_THREADS, shared_bytes, l);
+    return gpu_launch(stream, kernel, grid, ATTENTION_THREADS, shared_bytes, l);
 }
 
 static int launch_merge(struct stream *stream, int32_t n, const struct paged_launch *l)
@@ -48,7 +48,7 @@ static int launch_merge(struct stream *stream, int32_t n, const struct paged_lau
     enum { MAX_BLOCKS = 8192 };
     int64_t rows = is_recording(stream) ? l->a.rows : n;
     struct gpu_grid grid = {.x = cuda_blocks(rows * l->a.heads, ATTENTION_WARPS, MAX_BLOCKS)};
-    return rows == 0 ? OK : gpu_launch(stream, l->a.dim == 64 ? &paged_merge_64 : &paged_merge_128, grid, ATTENTION_THREADS, 0, l);
+    return gpu_launch(stream, l->a.dim == 64 ? &paged_merge_64 : &paged_merge_128, grid, ATTENTION_THREADS, 0, l);
 }
 
 int cuda_attention_paged_run(struct stream *stream, const struct attention_args *a)

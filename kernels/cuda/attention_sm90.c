@@ -3,6 +3,7 @@
 
 #include <cuda.h>
 
+#include "base/log.h"
 #include "kernels/cuda/cuda.h"
 
 typedef CUresult encode_tensor_map(CUtensorMap *, CUtensorMapDataType, cuuint32_t, void *, const cuuint64_t *, const cuuint64_t *, const cuuint32_t *, const cuuint32_t *,
@@ -23,10 +24,16 @@ int attention_sm90_open(struct cuda *cuda)
     void *function = NULL;
     enum cudaDriverEntryPointQueryResult result = cudaDriverEntryPointSymbolNotFound;
     TRY(capability(cuda->ordinal, &major, &minor));
-    if (major != 9 || minor != 0 || !&attention_sm90_forward_64)
+    if (major != 9 || minor != 0)
         return OK;
+    if (!&attention_sm90_forward_64) {
+        log_warn("this build has no kernels for sm_90a, so attention on GPU %d takes those for sm_80: build with CRITIC_RM_CUDA_ARCHITECTURES=90a", cuda->ordinal);
+        return OK;
+    }
     CUDA_CHECK(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, SINCE, cudaEnableDefault, &result), "cannot ask the driver for tensor maps");
     cuda->encode_tensor_map = result == cudaDriverEntryPointSuccess ? function : NULL;
+    if (!cuda->encode_tensor_map)
+        log_warn("the driver of GPU %d makes no tensor maps, so attention takes the kernels for sm_80: install a newer driver", cuda->ordinal);
     return OK;
 }
 

@@ -61,6 +61,9 @@ static inline struct cuda_stream *cuda_stream_of(const struct stream *stream) { 
 #define CUDA_CHECK(call, ...) do { cudaError_t error_ = (call); if (error_ != cudaSuccess) return cuda_failed(__FILE__, __LINE__, error_, __VA_ARGS__); } while (0)
 int cuda_failed(const char *file, int line, cudaError_t error, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
+/* device_cuda.c: zeroed memory of its own, not of what is reserved; cudaFree gives it back. Fails with what there is. */
+int cuda_take(struct device *device, size_t n_bytes, void **out);
+
 /* stream_cuda.c. Streams beside the device's first one; the device owns them. */
 int cuda_stream_open(struct device *device, struct stream *out);
 void cuda_streams_close(struct cuda *cuda);

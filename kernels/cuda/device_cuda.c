@@ -22,7 +22,7 @@ int cuda_failed(const char *file, int line, cudaError_t error, const char *fmt, 
 
 /* ---- memory ---------------------------------------------------------------------------------------------------------------------------------- */
 
-static int take(struct device *device, size_t n_bytes, void **out)
+int cuda_take(struct device *device, size_t n_bytes, void **out)
 {
     void *at = NULL;
     size_t n_free = 0, n_total = 0;
@@ -30,7 +30,7 @@ static int take(struct device *device, size_t n_bytes, void **out)
     if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError();
         CUDA_CHECK(cudaMemGetInfo(&n_free, &n_total), "cannot ask the GPU for its memory");
-        return FAIL("cannot allocate %.2f GiB on GPU %d: %.2f of its %.2f GiB are free; use more ranks, smaller micro-batches or device.recompute: layer", (double)n_bytes / 0x1p30,
+        return FAIL("cannot allocate %.2f GiB on GPU %d: %.2f of its %.2f GiB are free; use more ranks; in training smaller micro-batches or device.recompute: layer, else less generate.kv_memory_mb or generate.batch_tokens", (double)n_bytes / 0x1p30,
                     cuda_of(device)->ordinal, (double)n_free / 0x1p30, (double)n_total / 0x1p30);
     }
     CUDA_CHECK(error, "cannot allocate %zu bytes on GPU %d", n_bytes, cuda_of(device)->ordinal);
@@ -48,9 +48,11 @@ static int cuda_reserve(struct device *device, size_t n_bytes)
 {
     struct cuda_arena *arena = &cuda_of(device)->arena;
     void *at = NULL;
-    if (arena->at || n_bytes == 0)
+    if (arena->n_live > 0 || n_bytes == 0)
         return OK;
-    TRY(take(device, n_bytes, &at));
+    cudaFree(arena->at);                /* of a reservation that nothing came of */
+    *arena = (struct cuda_arena){NULL, 0, 0, 0};
+    TRY(cuda_take(device, n_bytes, &at));
     *arena = (struct cuda_arena){.at = at, .n_bytes = n_bytes};
     return OK;
 }
@@ -61,7 +63,7 @@ static int cuda_alloc(struct device *device, size_t n_bytes, void **out)
     struct cuda_arena *arena = &cuda_of(device)->arena;
     size_t room = device_room(n_bytes ? n_bytes : 1);
     if (!arena->at || room > arena->n_bytes - arena->used)
-        return take(device, n_bytes ? n_bytes : 1, out);
+        return cuda_take(device, n_bytes ? n_bytes : 1, out);
     *out = arena->at + arena->used;
     arena->used += room;
     arena->n_live++;

@@ -202,7 +202,7 @@ int cuda_gemm_workspace(struct stream *stream)
     struct cuda_stream *s = cuda_stream_of(stream);
     if (s->workspace)
         return OK;
-    TRY(device->ops->alloc(device, WORKSPACE_BYTES, &s->workspace));
+    TRY(cuda_take(device, WORKSPACE_BYTES, &s->workspace));
     device->bytes_in_use += WORKSPACE_BYTES;
     return OK;
 }

@@ -75,6 +75,14 @@ static int look_around(struct stream *stream, cudaEvent_t event)
     return status;
 }
 
+/* The runtime gives memory back when all streams are done, the other ranks' part of their work included. */
+static int look_around_all(struct device *device)
+{
+    for (struct cuda_stream *s = cuda_of(device)->streams; s; s = s->next)
+        TRY(look_around(&(struct stream){.device = device, .handle = s}, NULL));
+    return OK;
+}
+
 /* ---- to the device: what is read has been read on return ------------------------------------------------------------------------------------- */
 
 static int open_staging(struct cuda_stream *s)
@@ -209,7 +217,7 @@ int cuda_grow(struct stream *stream, size_t n_bytes, void **memory, size_t *memo
     size_t grown = n_bytes > 2 * *memory_bytes ? n_bytes : 2 * *memory_bytes;
     ASSERT(!cuda_of(stream->device)->recording);
     cuda_of(stream->device)->n_replaced++;
-    TRY(look_around(stream, NULL));
+    TRY(look_around_all(stream->device));
     CUDA_CHECK(cudaStreamSynchronize(cuda_stream_of(stream)->handle), "work on the GPU failed");
     CUDA_CHECK(cudaFree(*memory), "cannot give memory of the GPU back");
     *memory = NULL, *memory_bytes = 0;

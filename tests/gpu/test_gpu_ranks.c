@@ -57,7 +57,7 @@ static void compare_exact(struct tiny_run *run, struct tiny_run *one, const stru
     double worst = 0.0;
     int which = 0;
     gradients_of(run, STEP, &got);
-    if (relative_gap(got.sums.critique, want->sums.critique) > 1e-5 || relative_gap(got.sums.reward, want->sums.reward) > 1e-5)
+    if (!(relative_gap(got.sums.critique, want->sums.critique) <= 1e-5) || !(relative_gap(got.sums.reward, want->sums.reward) <= 1e-5))
         fail_msg("tensor %d of %d ranks: losses %.9g %.9g, of one rank %.9g %.9g", tensor, world->size, got.sums.critique, got.sums.reward, want->sums.critique, want->sums.reward);
     for (int i = 0; i < run->trainer->table->n; i++) {
         double error = gradients_gap(run, &got, i, one, want).relative;
@@ -78,7 +78,7 @@ static void compare_bf16(struct tiny_run *run, struct tiny_run *rounded, struct 
     gradients_of(rounded, STEP, &base);
     for (int i = 0; i < run->trainer->table->n; i++) {
         double error = gradients_gap(run, &got, i, one, want).relative, limit = 2.0 * gradients_gap(rounded, &base, i, one, want).relative;
-        if (error > limit)
+        if (!(error <= limit))
             fail_msg("tensor %d of %d ranks: the bf16 gradient of %s is off by %.3g, one rank's by %.3g", tensor, world->size, run->trainer->table->params[i].name, error, limit / 2.0);
     }
     gradients_free(&got);

@@ -122,13 +122,16 @@ static void keep_gaps(const char *name, const struct param_table *table, const s
     assert_int_equal(fclose(file), 0);
 }
 
+/* NaN where either is. */
+static double larger(double a, double b) { return isnan(a) || a >= b ? a : b; }
+
 static void measure_gaps(const char *name, int n, const struct gradient_gap *exact, const struct gradient_gap *gpu, const struct gradient_gap *host)
 {
     double worst = 0.0, ratio = 0.0;
     for (int i = 0; i < n; i++) {
-        worst = fmax(worst, exact[i].relative);
+        worst = larger(worst, exact[i].relative);
         if (host[i].cosine > 0.0)
-            ratio = fmax(ratio, gpu[i].cosine / host[i].cosine);
+            ratio = larger(ratio, gpu[i].cosine / host[i].cosine);
     }
     measure(worst, "ratio", "gradients in float32, %s: largest difference from the CPU's", name);
     measure(ratio, "ratio", "gradients in bf16, %s: largest 1 - cosine over the CPU's", name);
@@ -142,6 +145,8 @@ static void assert_near(const char *name, const struct param_table *t, const str
             fail_msg("%s: the float32 gradient of %s differs by %.3g from the CPU's", name, t->params[i].name, exact[i].relative);
         if (!(gpu[i].cosine <= 2.0 * host[i].cosine))
             fail_msg("%s: the bf16 gradient of %s has 1 - cosine %.3g with float32, the CPU's %.3g", name, t->params[i].name, gpu[i].cosine, host[i].cosine);
+        if (!(fabs(gpu[i].length - 1.0) <= 0.02 + 2.0 * fabs(host[i].length - 1.0)))
+            fail_msg("%s: the bf16 gradient of %s is %.3g times as long as in float32, the CPU's %.3g", name, t->params[i].name, gpu[i].length, host[i].length);
     }
 }
 

@@ -70,7 +70,9 @@ struct gradient_gap gradients_gap(struct tiny_run *run, const struct gradients *
         sums[0] += (x - y) * (x - y), sums[1] += y * y, sums[2] += x * x, sums[3] += x * y;
     }
     must(all_reduce(run->mesh->world, sums, 4, COMM_F64, COMM_SUM, NULL));
-    return (struct gradient_gap){.relative = sqrt(sums[1] > 0.0 ? sums[0] / sums[1] : sums[0]), .cosine = sums[1] > 0.0 && sums[2] > 0.0 ? 1.0 - sums[3] / sqrt(sums[1] * sums[2]) : 0.0};
+    bool both = sums[1] != 0.0 && sums[2] != 0.0, none = sums[1] == 0.0 && sums[2] == 0.0;
+    return (struct gradient_gap){.relative = sqrt(sums[1] > 0.0 ? sums[0] / sums[1] : sums[0]), .cosine = both ? 1.0 - sums[3] / sqrt(sums[1] * sums[2]) : none ? 0.0 : 1.0,
+                                 .length = both ? sqrt(sums[2] / sums[1]) : none ? 1.0 : 0.0};
 }
 
 double relative_gap(double a, double b) { return fabs(a - b) / (fabs(b) > 1e-12 ? fabs(b) : 1.0); }

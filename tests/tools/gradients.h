@@ -12,7 +12,8 @@ void gradients_of(struct tiny_run *run, int64_t step, struct gradients *out);
 void gradients_free(struct gradients *g);
 
 /* One tensor over the whole mesh, each owned part against the oracle's (copies count alike in all sums). Collective over the mesh. */
-struct gradient_gap { double relative /* ||g - oracle|| / ||oracle||, or ||g|| where that is 0 */, cosine /* 1 - cosine of the angle between them; 0 where either is 0 */; };
+struct gradient_gap { double relative /* ||g - oracle|| / ||oracle||, or ||g|| where that is 0 */, cosine /* 1 - cosine of the angle between them; 0 where both are 0, 1 where one is */,
+    length /* ||g|| / ||oracle||; 1 where both are 0, 0 where one is */; };
 /* oracle: of run `whole`, one rank with the same table. */
 struct gradient_gap gradients_gap(struct tiny_run *run, const struct gradients *g, int param, const struct tiny_run *whole, const struct gradients *oracle);
 

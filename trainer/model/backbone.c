@@ -50,7 +50,7 @@ struct backbone {
     const struct attention_key_run *key_run;    /* seen from their keys (backward), */
     const struct kv_memory *cache;      /* and the keys they see; NULL: those of the pass itself */
     struct recorded_passes *recorded;   /* NULL: every pass is queued call by call */
-    const struct kv_memory *recorded_of;        /* the cache that recordings name: the first */
+    const void *recorded_of;            /* the first layer's keys of the cache that recordings name: the first */
     uint64_t plan_number;               /* of the rows at hand (kernels.h, attention_args) */
     int64_t rows, local_rows;           /* of the forest at hand */
     void *block;
@@ -594,8 +594,8 @@ int backbone_forward_cached(struct backbone *b, const struct backbone_rows *rows
     *hidden_TC = b->norm_TC;
     if (rows->n_rows == 0)
         return OK;
-    b->recorded_of = b->recorded_of ? b->recorded_of : cache;
-    bool recorded = b->recorded && b->recorded_of == cache && recorded_fill(b->recorded, rows, &filled);
+    b->recorded_of = b->recorded_of ? b->recorded_of : cache->k_SGD[0];
+    bool recorded = b->recorded && b->recorded_of == cache->k_SGD[0] && recorded_fill(b->recorded, rows, &filled);
     b->at_hand = filled;
     b->cache = cache;
     TRY(upload_rows(b, &filled));
