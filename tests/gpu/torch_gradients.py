@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""torch_gradients.py FOLDER: of what test_gpu_train kept there (CRITIC_RM_GPU_KEEP): 1 - cosine between the gradients of PyTorch under autocast to bf16 and in float32, tensor by tensor,
-beside the GPU's and the CPU's bf16 against the CPU's float32. Model and losses are transformers' and those of tests/tools/method_losses.py, path by path; on a GPU where PyTorch sees one.
+"""torch_gradients.py FOLDER: of what test_gpu_train kept there (CRITIC_RM_GPU_KEEP): 1 - cosine between the gradients of PyTorch in bf16 and in float32, tensor by tensor, beside the GPU's
+and the CPU's bf16 against the CPU's float32. PyTorch's bf16 is autocast, where residuals stay float32, and a model that is bf16 throughout, as ours is. Model and losses are transformers' and those of tests/tools/method_losses.py, path by path; on a GPU where PyTorch sees one.
 
-Prints for each mode the largest ratio of the GPU's to autocast's over the tensors, as a measure (measures.py); a tensor whose gradient is 0 is left out."""
+Prints for each mode the largest ratio of the GPU's to each of the two over the tensors, as a measure (measures.py); a tensor whose gradient is 0 is left out."""
 import json
 import os
 import sys
@@ -47,6 +47,14 @@ def gradients(named, loss, bf16):
     return {name: torch.zeros(p.numel(), dtype=torch.float64) if p.grad is None else p.grad.double().flatten() for name, p in named.items()}
 
 
+def make_model(config, weights, dtype):
+    model = LlamaForCausalLM(config)
+    missing, unknown = model.load_state_dict({name: w for name, w in weights.items() if name != "score.weight"}, strict=False)
+    assert not unknown and set(missing) <= {"lm_head.weight"}, (missing, unknown)
+    model, head = model.to(dtype), torch.nn.Parameter(weights["score.weight"].to(torch.get_default_device()))
+    return model, head, dict(model.named_parameters(), **{"score.weight": head})
+
+
 def gap(a, b):
     size = float(a.norm() * b.norm())
     return 1 - float(a @ b) / size if size > 0 else 0.0
@@ -56,22 +64,23 @@ def main():
     folder = sys.argv[1]
     torch.set_default_device("cuda" if torch.cuda.is_available() else "cpu")
     weights = load_file(os.path.join(folder, "model.safetensors"))
-    model = LlamaForCausalLM(LlamaConfig(**json.load(open(os.path.join(folder, "config.json"))), attn_implementation="sdpa")).float()
-    head = torch.nn.Parameter(weights.pop("score.weight").to(torch.get_default_device()))
-    missing, unknown = model.load_state_dict(weights, strict=False)
-    assert not unknown and set(missing) <= {"lm_head.weight"}, (missing, unknown)
+    config = LlamaConfig(**json.load(open(os.path.join(folder, "config.json"))), attn_implementation="sdpa")
     pairs, n_lead_in = read_pairs(folder)
-    named = dict(model.named_parameters(), **{"score.weight": head})
-    for mode, loss in losses(model, head, pairs, n_lead_in).items():
-        exact, rounded = gradients(named, loss, False), gradients(named, loss, True)
-        ratios = []
+    model, head, named = make_model(config, weights, torch.float32)
+    short, short_head, short_named = make_model(config, weights, torch.bfloat16)
+    whole, throughout = losses(model, head, pairs, n_lead_in), losses(short, short_head, pairs, n_lead_in)
+    for mode in whole:
+        exact = gradients(named, whole[mode], False)
+        peers = {"autocast's": gradients(named, whole[mode], True), "PyTorch's in bf16 throughout": gradients(short_named, throughout[mode], False)}
+        ratios = {peer: [] for peer in peers}
         for line in open(os.path.join(folder, mode + ".gaps")):
             name, gpu, cpu = line.split()
-            autocast = gap(rounded[name], exact[name])
-            print(f"{mode} {name}: GPU {float(gpu):.3g}, CPU {float(cpu):.3g}, autocast {autocast:.3g}", file=sys.stderr)
-            if autocast > 0:
-                ratios.append(float(gpu) / autocast)
-        measure(f"gradients in bf16, {mode}: largest 1 - cosine over autocast's", max(ratios), "ratio")
-
+            theirs = {peer: gap(g[name], exact[name]) for peer, g in peers.items()}
+            print(f"{mode} {name}: GPU {float(gpu):.3g}, CPU {float(cpu):.3g}, " + ", ".join(f"{peer} {x:.3g}" for peer, x in theirs.items()), file=sys.stderr)
+            for peer, x in theirs.items():
+                if x > 0:
+                    ratios[peer].append(float(gpu) / x)
+        for peer, found in ratios.items():
+            measure(f"gradients in bf16, {mode}: largest 1 - cosine over {peer}", max(found), "ratio")
 
 main()

@@ -1,5 +1,6 @@
 """method_losses.py: the losses of the method (method.md, section 3) by a causal LM of transformers and a reward head [1, hidden], path by path: each critique's path is a row of its own
-(x, y with the instruction, z, reward token), nothing is shared. A pair is {"prompt", "sides": 2 x {"response", "critiques"}} of token ids. Tensors are on torch's default device."""
+(x, y with the instruction, z, reward token), nothing is shared. A pair is {"prompt", "sides": 2 x {"response", "critiques"}} of token ids. Tensors are on torch's default device; losses are computed in
+float32 whatever the type of the model."""
 import torch
 import torch.nn.functional as F
 
@@ -14,7 +15,7 @@ def critique_loss(model, pairs, norm):
         for side in pair["sides"]:
             for z in side["critiques"]:
                 before = pair["prompt"] + side["response"]
-                logits = model.lm_head(hidden_of(model, before + z))[len(before) - 1:-1]
+                logits = model.lm_head(hidden_of(model, before + z))[len(before) - 1:-1].float()
                 summed = F.cross_entropy(logits, torch.tensor(z), reduction="sum")
                 total = total + (summed if norm == "token" else summed / len(side["critiques"]))
                 targets += len(z)
@@ -22,7 +23,7 @@ def critique_loss(model, pairs, norm):
 
 
 def reward(model, head, path, reward_token):
-    return hidden_of(model, path + [reward_token])[-1] @ head[0]
+    return hidden_of(model, path + [reward_token])[-1].float() @ head[0]
 
 
 def zipped(pair):
