@@ -80,7 +80,7 @@ target_link_libraries(http_client PRIVATE test_tools base)
 add_executable(local_gpu tests/programs/local_gpu.c)      # opens the emulated CUDA module, which takes base/ and comm/ from it
 target_link_libraries(local_gpu PRIVATE test_tools trainer)
 set_target_properties(local_gpu PROPERTIES ENABLE_EXPORTS ON)
-target_link_options(local_gpu PRIVATE LINKER:--undefined=hash_bytes)
+target_link_options(local_gpu PRIVATE LINKER:--undefined=hash_bytes,--undefined=log_warn)
 add_dependencies(local_gpu critic-rm-cuda-emulated)
 add_library(slow_fsync MODULE tests/tools/preload/slow_fsync.c)
 target_link_libraries(slow_fsync PRIVATE ${CMAKE_DL_LIBS})

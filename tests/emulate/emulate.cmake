@@ -67,8 +67,8 @@ endforeach()
 
 # They open modules, which take base/ and comm/ from the program.
 set_target_properties(test_cuda_module test_cuda_ranks PROPERTIES ENABLE_EXPORTS ON)
-target_link_options(test_cuda_module PRIVATE LINKER:--undefined=comm_self_create,--undefined=watchdog_enter,--undefined=hash_bytes)
-target_link_options(test_cuda_ranks PRIVATE LINKER:--undefined=hash_bytes)
+target_link_options(test_cuda_module PRIVATE LINKER:--undefined=comm_self_create,--undefined=watchdog_enter,--undefined=hash_bytes,--undefined=log_warn)
+target_link_options(test_cuda_ranks PRIVATE LINKER:--undefined=hash_bytes,--undefined=log_warn)
 target_compile_definitions(test_cuda_module PRIVATE TEST_BUILD_DIR="${CMAKE_BINARY_DIR}")
 foreach(name test_cuda_module test_cuda_ranks)
   target_compile_definitions(${name} PRIVATE EMULATED_MODULE="$<TARGET_FILE:critic-rm-cuda-emulated>")

@@ -6,7 +6,7 @@ function(gpu_program SOURCES)       # named after the first
   add_executable(${name} ${SOURCES})
   target_link_libraries(${name} PRIVATE command test_tools PkgConfig::CMOCKA)
   set_target_properties(${name} PROPERTIES ENABLE_EXPORTS ON)      # modules take base/ and comm/ from the program
-  target_link_options(${name} PRIVATE LINKER:--undefined=comm_self_create,--undefined=watchdog_enter,--undefined=hash_bytes)
+  target_link_options(${name} PRIVATE LINKER:--undefined=comm_self_create,--undefined=watchdog_enter,--undefined=hash_bytes,--undefined=log_warn)
   if(TARGET critic-rm-cuda)
     add_dependencies(${name} critic-rm-cuda)
   endif()
