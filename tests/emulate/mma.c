@@ -20,7 +20,7 @@ static uint32_t word(const struct emulate_lane *lanes, int lane, int at)
 }
 
 /* Row r of a: its element pairs stand in four lanes, register 0 or 1 of which has columns 0-7, register 2 or 3 columns 8-15. Column n of b likewise. */
-__attribute__((optimize("O3"), no_sanitize("address", "undefined"), flatten))
+__attribute__((no_sanitize("address", "undefined"), flatten))
 static void multiply(float *c, const struct emulate_lane *lanes, int lane)
 {
     float x[2][16], y[2][16];

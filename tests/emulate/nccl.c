@@ -374,7 +374,7 @@ static ncclResult_t call(enum what what, const void *send, void *recv, size_t co
     emulate_lock();
     check_usable(names[what], comm);
     struct operation *op = must_have(calloc(1, sizeof *op));
-    *op = (struct operation){.mine = {0, (int64_t)count, what, (int32_t)type, reduction, root}, .comm = comm, .send = send, .recv = recv, .stream = stream};
+    *op = (struct operation){.mine = {0, (int64_t)count, (int32_t)what, (int32_t)type, reduction, root}, .comm = comm, .send = send, .recv = recv, .stream = stream};
     if (root < 0 || root >= comm->size || ((what == ALL_REDUCE || what == REDUCE_SCATTER) && type == ncclUint8))
         emulate_stop("%s: root %d of %d ranks, type %d", names[what], root, comm->size, (int)type);
     check_memory(op);
@@ -443,7 +443,7 @@ ncclResult_t ncclSend(const void *send, size_t count, ncclDataType_t type, int p
 {
     emulate_lock();
     struct operation *op = exchange_of("ncclSend", count, type, comm, stream);
-    check_peer("ncclSend", send, count * bytes_of(type), peer, comm, op->send_to[peer]);
+    check_peer("ncclSend", send, count * bytes_of((int)type), peer, comm, op->send_to[peer]);
     op->send_to[peer] = send;
     emulate_unlock();
     return ncclSuccess;
@@ -453,7 +453,7 @@ ncclResult_t ncclRecv(void *recv, size_t count, ncclDataType_t type, int peer, n
 {
     emulate_lock();
     struct operation *op = exchange_of("ncclRecv", count, type, comm, stream);
-    check_peer("ncclRecv", recv, count * bytes_of(type), peer, comm, op->receive_from[peer]);
+    check_peer("ncclRecv", recv, count * bytes_of((int)type), peer, comm, op->receive_from[peer]);
     op->receive_from[peer] = recv;
     emulate_unlock();
     return ncclSuccess;

@@ -65,7 +65,7 @@ static int open_problem(void **state)
 static int start(const void *mistake)
 {
     struct warpgroup_args a = args;
-    a.mistake = *(const enum mistake *)mistake;
+    a.mistake = (int)*(const enum mistake *)mistake;
     int status = gpu_launch(&device->stream, &warpgroup_product, (struct gpu_grid){1, 1, 1}, THREADS, SHARED, &a);
     return status == OK ? device->ops->synchronize(&device->stream) : status;
 }

@@ -187,7 +187,7 @@ static float to_float(uint16_t x)
 }
 
 /* c [64][n] = or += a b. Nearly all of the time is spent here, so it is compiled as in a release, unwatched. */
-__attribute__((optimize("O3"), no_sanitize("address", "undefined")))
+__attribute__((no_sanitize("address", "undefined")))
 static void multiply(float (*c)[MAX_N], const uint16_t (*a)[K], const uint16_t *b, const struct emulate_product *p)
 {
     float x[K][MAX_N];
