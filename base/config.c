@@ -27,7 +27,7 @@ static const struct option options[] = {
     CHOICE(device, batch_invariant, PLACE, "auto", "auto|on|off", "scores are the same bits whatever else is in the batch, at some cost in speed; auto: in score and evaluate"),
     CHOICE(device, recompute, PLACE, "none", "none|layer", "keep all activations, or only each layer's input and run the layer again in the backward"),
     INT(device, threads, PLACE, "0", 0, 4096, "threads per rank; 0: the host's cores divided by its ranks"),
-    BOOL(device, cuda_graphs, PLACE, "true", "cuda, one tensor rank, bf16: passes that decode are recorded once and run again by one call"),
+    BOOL(device, cuda_graphs, PLACE, "true", "on a GPU, with mesh.tensor 1 and bf16, each decoding step of generation is replayed as a CUDA graph, which is faster; of no effect elsewhere"),
     INT(device, watchdog_seconds, PLACE, "600", 0, 86400, "a rank that waits longer in one collective of a step or pass ends the job; 0: never"),
     INT(device, watchdog_io_seconds, PLACE, "3600", 0, 864000, "the same where files are read or written: at start, in a save, and for a command's output at its end; 0: never"),
     NUMBER(device, peak_tflops, PLACE, "0", 0, 1e6, "peak of one rank's device for mfu, in 1e12 operations a second; 0: a matrix product is measured at start"),

@@ -16,6 +16,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --prebuilt | --out)
         [ $# -ge 2 ] || { echo "gpu.sh: $1 needs a folder" >&2; exit 2; }
+        [ "$1" = --out ] || [ -d "$2" ] || { echo "gpu.sh: there is no folder $2" >&2; exit 2; }
         [ "$1" = --out ] && out=$2 || prebuilt=$(cd "$2" && pwd)
         shift 2 ;;
     *)

@@ -37,7 +37,7 @@ static int find_module(char *path)
     snprintf(path, PATH_BYTES, "%.3900s/critic-rm-cuda.so", folder);
     if (access(path, R_OK) != 0)
         snprintf(path, PATH_BYTES, "%.3900s/../" MODULE_FOLDER "/critic-rm-cuda.so", folder);
-    CHECK(access(path, R_OK) == 0, "critic-rm-cuda.so is neither in %s nor in %s/../" MODULE_FOLDER ": build with the CUDA toolkit, name it in CRITIC_RM_CUDA_MODULE, or use device.kind: cpu",
+    CHECK(access(path, R_OK) == 0, "critic-rm-cuda.so is neither in %s nor in %s/../" MODULE_FOLDER ": build it (cmake --build, where a CUDA toolkit and NCCL are found), name it in CRITIC_RM_CUDA_MODULE, or use device.kind: cpu",
           folder, folder);
     return OK;
 }

@@ -111,7 +111,7 @@ static void fill_table(struct kernels *table)
 static int count_gpus(int *n_gpus)
 {
     cudaError_t error = cudaGetDeviceCount(n_gpus);
-    CHECK(error != cudaErrorInsufficientDriver, "no CUDA driver, or one older than the CUDA runtime of this build: install the NVIDIA driver, or use device.kind: cpu");
+    CHECK(error != cudaErrorInsufficientDriver, "no CUDA driver, or one older than the CUDA runtime of this build: install or update the NVIDIA driver, or use device.kind: cpu");
     CHECK(error != cudaErrorNoDevice, "no GPU is visible to this process: see nvidia-smi and CUDA_VISIBLE_DEVICES, or use device.kind: cpu");
     CUDA_CHECK(error, "cannot count the GPUs");
     return OK;
