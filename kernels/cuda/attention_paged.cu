@@ -74,7 +74,7 @@ GPU_DEVICE struct merging merge_maxima(float *max, float next)
 
 GPU_DEVICE float merge(const struct merging &m, float kept, float next) { return fmaf(kept, m.kept, next * m.next); }
 
-/* ---- split: to scratch ------------------------------------------------------------------------------------------------------------------------- */
+/* ---- split: to memory -------------------------------------------------------------------------------------------------------------------------- */
 
 struct alignas(8) float_pair { float x, y; };
 

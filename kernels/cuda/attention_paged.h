@@ -8,7 +8,7 @@
  * so it is only a matter of scheduling where this is done, and any two ways give the same bits:
  *
  *   split    a block takes a part of its own and up to PAGED_ROWS rows that see it, of all runs that have the same part: a tile of keys is read once for them. It leaves o, max
- *            and sum in scratch; a warp for each row and head merges them (paged_merge). For runs of few rows: decoding.
+ *            and sum in memory that the plan keeps; a warp for each row and head merges them (paged_merge). For runs of few rows: decoding.
  *   chain    a block takes up to PAGED_ROWS rows of one run and all parts they see, one behind the other, merging in shared memory. For longer runs: prompts being read.
  *
  * Blocks take one item behind the other, every n-th of a grid of n, and find their number on the device: a grid of any size does the work, and the plan of another step may be put
