@@ -2,9 +2,8 @@
 #ifndef TESTS_EMULATE_KERNELS_ATTENTION_FAULTS_H
 #define TESTS_EMULATE_KERNELS_ATTENTION_FAULTS_H
 
-#include <stdbool.h>
-
 #include "kernels/kernels.h"
+#include "tests/emulate/kernels/removed.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -12,10 +11,6 @@ extern "C" {
 
 /* Places in the sources of the tensor-core kernels where all threads of a block meet, in order: forward, backward_q, backward_k. */
 enum { FORWARD_BARRIERS = 4, BACKWARD_BARRIERS = 6 };
-
-extern int removed_barrier;         /* 0 to FORWARD_BARRIERS + BACKWARD_BARRIERS - 1; -1: none */
-extern bool removed_waits;
-extern const int n_barriers;        /* that the sources have */
 
 /* Places in the sources of Hopper's kernels where threads wait for each other, for copies or for products, or say something that is waited for. */
 extern int removed_word;            /* 0 to n_words - 1; -1: none */

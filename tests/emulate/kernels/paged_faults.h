@@ -2,9 +2,8 @@
 #ifndef TESTS_EMULATE_KERNELS_PAGED_FAULTS_H
 #define TESTS_EMULATE_KERNELS_PAGED_FAULTS_H
 
-#include <stdbool.h>
-
 #include "kernels/cuda/launch.h"
+#include "tests/emulate/kernels/removed.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -12,10 +11,6 @@ extern "C" {
 
 /* Places in attention_paged.cu where all threads of a block meet. */
 enum { PAGED_BARRIERS = 5 };
-
-extern int removed_barrier;         /* 0 to PAGED_BARRIERS - 1; -1: none */
-extern bool removed_waits;
-extern const int n_barriers;        /* that the source has */
 
 extern const struct gpu_kernel faulty_split_64, faulty_split_128, faulty_chain_64, faulty_chain_128, faulty_merge_64, faulty_merge_128;
 
