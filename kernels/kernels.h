@@ -37,10 +37,11 @@ struct bias_args {
 };
 
 /* RMSNorm (arXiv 1910.07467): s = x (+ add when add is not NULL, then also stored in sum, which may be x); y = s * rstd * weight, rstd = 1/sqrt(mean(s^2) + eps).
- * Backward: with s in x: dx (=, or += when accumulate) and dweight +=. rows may be T*H with cols = D for head norms. */
+ * Backward: with s in x: dx (=, or += when accumulate) and dweight +=. rows may be T*H with cols = D for head norms.
+ * x, sum and dx have dtype_x, which is dtype or F32 (residuals): what is normed in bf16 may be kept, and summed up over the layers, in float32. */
 struct rmsnorm_args {
     int64_t rows, cols;
-    enum dtype dtype;
+    enum dtype dtype, dtype_x;
     float eps;
     const void *x, *add, *weight;
     void *sum, *y;

@@ -20,12 +20,12 @@ static float row_squares(const struct rmsnorm_args *a, const void *s, int64_t at
     vec sum = vec_set(0.0f);
     int64_t c = 0;
     FOR_VECTORS(c, a->cols) {
-        vec x = vec_get(s, a->dtype, at + c);
+        vec x = vec_get(s, a->dtype_x, at + c);
         sum = vec_fma(x, x, sum);
     }
     float total = vec_sum(sum);
     for (; c < a->cols; c++)
-        total += get(s, a->dtype, at + c) * get(s, a->dtype, at + c);
+        total += get(s, a->dtype_x, at + c) * get(s, a->dtype_x, at + c);
     return total;
 }
 
@@ -33,9 +33,9 @@ static void add_row(const struct rmsnorm_args *a, int64_t at)
 {
     int64_t c = 0;
     FOR_VECTORS(c, a->cols)
-        vec_put(a->sum, a->dtype, at + c, vec_add(vec_get(a->x, a->dtype, at + c), vec_get(a->add, a->dtype, at + c)));
+        vec_put(a->sum, a->dtype_x, at + c, vec_add(vec_get(a->x, a->dtype_x, at + c), vec_get(a->add, a->dtype, at + c)));
     for (; c < a->cols; c++)
-        dtype_put(a->sum, a->dtype, at + c, get(a->x, a->dtype, at + c) + get(a->add, a->dtype, at + c));
+        dtype_put(a->sum, a->dtype_x, at + c, get(a->x, a->dtype_x, at + c) + get(a->add, a->dtype, at + c));
 }
 
 static void rmsnorm_forward(const struct rmsnorm_args *a, int64_t first, int64_t rows)
@@ -48,9 +48,9 @@ static void rmsnorm_forward(const struct rmsnorm_args *a, int64_t first, int64_t
         a->rstd[t] = 1.0f / sqrtf(row_squares(a, s, at) / (float)a->cols + a->eps);
         vec r = vec_set(a->rstd[t]);
         FOR_VECTORS(c, a->cols)
-            vec_put(a->y, a->dtype, at + c, vec_mul(vec_mul(vec_get(s, a->dtype, at + c), r), vec_get(a->weight, a->dtype, c)));
+            vec_put(a->y, a->dtype, at + c, vec_mul(vec_mul(vec_get(s, a->dtype_x, at + c), r), vec_get(a->weight, a->dtype, c)));
         for (; c < a->cols; c++)
-            dtype_put(a->y, a->dtype, at + c, get(s, a->dtype, at + c) * a->rstd[t] * get(a->weight, a->dtype, c));
+            dtype_put(a->y, a->dtype, at + c, get(s, a->dtype_x, at + c) * a->rstd[t] * get(a->weight, a->dtype, c));
     }
 }
 
@@ -59,10 +59,10 @@ static float row_dot(const struct rmsnorm_args *a, int64_t at)
     vec sum = vec_set(0.0f);
     int64_t c = 0;
     FOR_VECTORS(c, a->cols)
-        sum = vec_fma(vec_mul(vec_get(a->x, a->dtype, at + c), vec_get(a->weight, a->dtype, c)), vec_get(a->dy, a->dtype, at + c), sum);
+        sum = vec_fma(vec_mul(vec_get(a->x, a->dtype_x, at + c), vec_get(a->weight, a->dtype, c)), vec_get(a->dy, a->dtype, at + c), sum);
     float total = vec_sum(sum);
     for (; c < a->cols; c++)
-        total += get(a->x, a->dtype, at + c) * get(a->weight, a->dtype, c) * get(a->dy, a->dtype, at + c);
+        total += get(a->x, a->dtype_x, at + c) * get(a->weight, a->dtype, c) * get(a->dy, a->dtype, at + c);
     return total;
 }
 
@@ -73,13 +73,13 @@ static void rmsnorm_backward(const struct rmsnorm_args *a, int64_t first, int64_
         int64_t at = t * a->cols, c = 0;
         float r = a->rstd[t], k = r * r * row_dot(a, at) / (float)a->cols;
         FOR_VECTORS(c, a->cols) {
-            vec ds = vec_sub(vec_mul(vec_get(a->weight, a->dtype, c), vec_get(a->dy, a->dtype, at + c)), vec_mul(vec_get(a->x, a->dtype, at + c), vec_set(k)));
+            vec ds = vec_sub(vec_mul(vec_get(a->weight, a->dtype, c), vec_get(a->dy, a->dtype, at + c)), vec_mul(vec_get(a->x, a->dtype_x, at + c), vec_set(k)));
             ds = vec_mul(ds, vec_set(r));
-            vec_put(a->dx, a->dtype, at + c, a->accumulate ? vec_add(vec_get(a->dx, a->dtype, at + c), ds) : ds);
+            vec_put(a->dx, a->dtype_x, at + c, a->accumulate ? vec_add(vec_get(a->dx, a->dtype_x, at + c), ds) : ds);
         }
         for (; c < a->cols; c++) {
-            float ds = r * (get(a->weight, a->dtype, c) * get(a->dy, a->dtype, at + c) - get(a->x, a->dtype, at + c) * k);
-            dtype_put(a->dx, a->dtype, at + c, a->accumulate ? get(a->dx, a->dtype, at + c) + ds : ds);
+            float ds = r * (get(a->weight, a->dtype, c) * get(a->dy, a->dtype, at + c) - get(a->x, a->dtype_x, at + c) * k);
+            dtype_put(a->dx, a->dtype_x, at + c, a->accumulate ? get(a->dx, a->dtype_x, at + c) + ds : ds);
         }
     }
 }
@@ -90,9 +90,9 @@ static void rmsnorm_dweight(const struct rmsnorm_args *a, int64_t first, int64_t
         int64_t at = t * a->cols, c = 0;
         vec r = vec_set(a->rstd[t]);
         FOR_VECTORS(c, a->cols)
-            vec_store(sum_C + c, vec_fma(vec_mul(vec_get(a->x, a->dtype, at + c), r), vec_get(a->dy, a->dtype, at + c), vec_load(sum_C + c)));
+            vec_store(sum_C + c, vec_fma(vec_mul(vec_get(a->x, a->dtype_x, at + c), r), vec_get(a->dy, a->dtype, at + c), vec_load(sum_C + c)));
         for (; c < a->cols; c++)
-            sum_C[c] += get(a->x, a->dtype, at + c) * a->rstd[t] * get(a->dy, a->dtype, at + c);
+            sum_C[c] += get(a->x, a->dtype_x, at + c) * a->rstd[t] * get(a->dy, a->dtype, at + c);
     }
 }
 

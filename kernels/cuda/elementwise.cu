@@ -32,8 +32,8 @@ template <class T> GPU_DEVICE void rope(const struct rope_args &a)
         T *first = (T *)a.x + head * a.dim + d, *second = first + half;
         struct chunk<T> x = load_chunk(first, n, aligned), y = load_chunk(second, n, aligned);
         float cos[N], sin[N];
-        load_floats<N>(cos, a.cos + (int64_t)a.position[row] * half + d, n, aligned);
-        load_floats<N>(sin, a.sin + (int64_t)a.position[row] * half + d, n, aligned);
+        load_elems<N>(cos, a.cos + (int64_t)a.position[row] * half + d, n, aligned);
+        load_elems<N>(sin, a.sin + (int64_t)a.position[row] * half + d, n, aligned);
         for (int j = 0; j < N; j++) {
             float u = to_float(x.x[j]), v = to_float(y.x[j]), s = a.inverse ? -sin[j] : sin[j];
             from_float(&x.x[j], u * cos[j] - v * s);
@@ -126,7 +126,7 @@ GPU_KERNEL(widen, ELEMENTWISE_THREADS, struct map_args, a)
         float y[N];
         for (int j = 0; j < N; j++)
             y[j] = gpu_float(x.x[j]);
-        store_floats<N>((float *)a.y + at, y, n, whole);
+        store_elems<N>((float *)a.y + at, y, n, whole);
     }
 }
 
@@ -139,7 +139,7 @@ GPU_KERNEL(narrow, ELEMENTWISE_THREADS, struct map_args, a)
         bool whole = aligned && n == N;
         float x[N];
         struct chunk<uint16_t> y;
-        load_floats<N>(x, (const float *)a.x + at, n, whole);
+        load_elems<N>(x, (const float *)a.x + at, n, whole);
         for (int j = 0; j < N; j++)
             y.x[j] = gpu_bf16(x[j]);
         store_chunk((uint16_t *)a.y + at, y, n, whole);
@@ -157,10 +157,10 @@ template <class T> GPU_DEVICE void adamw(const struct adamw_step &step)
         bool whole = aligned && n == N;
         float master[N], m[N], v[N], grad[N];
         struct chunk<T> param;
-        load_floats<N>(master, a.master + at, n, whole);
-        load_floats<N>(m, a.m + at, n, whole);
-        load_floats<N>(v, a.v + at, n, whole);
-        load_floats<N>(grad, a.grad + at, n, whole);
+        load_elems<N>(master, a.master + at, n, whole);
+        load_elems<N>(m, a.m + at, n, whole);
+        load_elems<N>(v, a.v + at, n, whole);
+        load_elems<N>(grad, a.grad + at, n, whole);
         for (int j = 0; j < N; j++) {
             float g = grad[j] * a.grad_scale;
             m[j] = a.beta1 * m[j] + (1.0f - a.beta1) * g;
@@ -168,9 +168,9 @@ template <class T> GPU_DEVICE void adamw(const struct adamw_step &step)
             master[j] = master[j] * (1.0f - a.lr * a.weight_decay) - a.lr * (m[j] / step.correct1) / (sqrtf(v[j] / step.correct2) + a.eps);
             from_float(&param.x[j], master[j]);
         }
-        store_floats<N>(a.m + at, m, n, whole);
-        store_floats<N>(a.v + at, v, n, whole);
-        store_floats<N>(a.master + at, master, n, whole);
+        store_elems<N>(a.m + at, m, n, whole);
+        store_elems<N>(a.v + at, v, n, whole);
+        store_elems<N>(a.master + at, master, n, whole);
         store_chunk((T *)a.param + at, param, n, whole);
     }
 }

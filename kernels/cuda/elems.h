@@ -44,21 +44,23 @@ template <class T> GPU_DEVICE void store_chunk(T *to, const struct chunk<T> &c, 
     }
 }
 
-/* One chunk's worth of another type than its own (the float32 beside bf16): 4-element steps where both lie well. */
-template <int N> GPU_DEVICE void load_floats(float *x, const float *from, int n, bool whole)
+/* N elements, which may be several chunks of their type (the float32 beside one of bf16): chunk by chunk. */
+template <int N, class T> GPU_DEVICE void load_elems(T *x, const T *from, int n, bool whole)
 {
-    for (int i = 0; i < N; i += 4) {
-        struct chunk<float> c = load_chunk(from + i, n - i, whole);
-        for (int j = 0; j < 4 && i + j < N; j++)
+    const int C = chunk_of<T>::N;
+    for (int i = 0; i < N; i += C) {
+        struct chunk<T> c = load_chunk(from + i, n - i, whole);
+        for (int j = 0; j < C; j++)
             x[i + j] = c.x[j];
     }
 }
 
-template <int N> GPU_DEVICE void store_floats(float *to, const float *x, int n, bool whole)
+template <int N, class T> GPU_DEVICE void store_elems(T *to, const T *x, int n, bool whole)
 {
-    for (int i = 0; i < N; i += 4) {
-        struct chunk<float> c;
-        for (int j = 0; j < 4; j++)
+    const int C = chunk_of<T>::N;
+    for (int i = 0; i < N; i += C) {
+        struct chunk<T> c;
+        for (int j = 0; j < C; j++)
             c.x[j] = x[i + j];
         store_chunk(to + i, c, n - i, whole);
     }

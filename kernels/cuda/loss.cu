@@ -71,7 +71,7 @@ template <class T> GPU_DEVICE void entropy_backward(const struct cross_entropy_a
         int n = (int)least(N, a.cols - c);
         float x[N];
         struct chunk<T> out;
-        load_floats<N>(x, a.logits + (int64_t)row * a.cols + c, n, aligned);
+        load_elems<N>(x, a.logits + (int64_t)row * a.cols + c, n, aligned);
         for (int j = 0; j < N; j++)
             x[j] = j < n ? scale * expf(x[j] - max) : 0.0f;
         for (int32_t i = first; i < end; i++) {
@@ -99,7 +99,7 @@ template <class T> GPU_DEVICE void reward_forward(const struct reward_args &a)
         int n = (int)least(N, a.cols - c);
         struct chunk<T> x = load_chunk(h + c, n, aligned);
         float w[N];
-        load_floats<N>(w, a.w + c, n, aligned);
+        load_elems<N>(w, a.w + c, n, aligned);
         for (int j = 0; j < N; j++)
             sum += to_float(x.x[j]) * w[j];
     }
@@ -117,8 +117,8 @@ template <class T> GPU_DEVICE void reward_backward(const struct reward_args &a)
         return;
     int n = (int)least(N, a.cols - c);
     float w[N], dw[N];
-    load_floats<N>(w, a.w + c, n, aligned);
-    load_floats<N>(dw, a.dw + c, n, aligned);
+    load_elems<N>(w, a.w + c, n, aligned);
+    load_elems<N>(dw, a.dw + c, n, aligned);
     for (int64_t i = 0; i < a.rows; i++) {
         struct chunk<T> h = load_chunk((const T *)a.h + i * a.cols + c, n, aligned);
         for (int j = 0; j < N; j++) {
@@ -127,7 +127,7 @@ template <class T> GPU_DEVICE void reward_backward(const struct reward_args &a)
         }
         store_chunk((T *)a.dh + i * a.cols + c, h, n, aligned);
     }
-    store_floats<N>(a.dw + c, dw, n, aligned);
+    store_elems<N>(a.dw + c, dw, n, aligned);
 }
 
 /* ---- Bradley-Terry: one block. Comparisons may share rewards, so changes of dr are listed and each reward's first place in the list adds its own in order -- */

@@ -27,6 +27,8 @@ static int shape_of(int64_t cols, enum dtype dtype, struct shape *out)
     return OK;
 }
 
+#define NORM_BY_TYPES(name, a) ((a)->dtype == F32 ? &name##_f32 : (a)->dtype_x == F32 ? &name##_residual : &name##_bf16)
+
 static int cuda_rmsnorm_forward(struct stream *stream, const struct rmsnorm_args *a)
 {
     struct shape shape;
@@ -34,7 +36,7 @@ static int cuda_rmsnorm_forward(struct stream *stream, const struct rmsnorm_args
         return OK;
     TRY(shape_of(a->cols, a->dtype, &shape));
     struct gpu_grid grid = {.x = cuda_blocks(a->rows, shape.teams_of_block, MAX_BLOCKS)};
-    return gpu_launch(stream, shape.per_warp ? GPU_BY_DTYPE(norm_forward_warp, a->dtype) : GPU_BY_DTYPE(norm_forward_block, a->dtype), grid, shape.n_threads, 0, a);
+    return gpu_launch(stream, shape.per_warp ? NORM_BY_TYPES(norm_forward_warp, a) : NORM_BY_TYPES(norm_forward_block, a), grid, shape.n_threads, 0, a);
 }
 
 static int add_parts(struct stream *stream, const float *partial, float *sum, int64_t n_parts, int64_t cols)
@@ -68,7 +70,7 @@ static int cuda_rmsnorm_backward(struct stream *stream, const struct rmsnorm_arg
     TRY(shape_of(a->cols, a->dtype, &shape));
     TRY(take_parts(stream, n_parts, a->cols, &args.partial));
     struct gpu_grid grid = {.x = cuda_blocks(n_parts, shape.teams_of_block, INT32_MAX)};
-    TRY(gpu_launch(stream, shape.per_warp ? GPU_BY_DTYPE(norm_backward_warp, a->dtype) : GPU_BY_DTYPE(norm_backward_block, a->dtype), grid, shape.n_threads, 0, &args));
+    TRY(gpu_launch(stream, shape.per_warp ? NORM_BY_TYPES(norm_backward_warp, a) : NORM_BY_TYPES(norm_backward_block, a), grid, shape.n_threads, 0, &args));
     return add_parts(stream, args.partial, a->dweight, n_parts, a->cols);
 }
 

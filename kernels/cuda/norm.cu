@@ -1,4 +1,5 @@
-/* norm: RMSNorm forward and backward, sums over rows. A row is read once and kept in registers; the weights, which all rows share, come from the cache. */
+/* norm: RMSNorm forward and backward, sums over rows. A row is read once and kept in registers; the weights, which all rows share, come from the cache.
+ * T is the type of rmsnorm_args.dtype, X that of dtype_x; a chunk is 16 bytes of T, and as many elements of X. */
 #include "kernels/cuda/norm.h"
 
 #include "kernels/cuda/elems.h"
@@ -27,7 +28,7 @@ template <class T> GPU_DEVICE bool norm_aligned(const struct rmsnorm_args &a, co
 }
 
 /* s = x (+ add, stored): returns this thread's share of sum(s^2). */
-template <class T, int CHUNKS> GPU_DEVICE float load_row(const struct rmsnorm_args &a, const struct team &team, int64_t row, bool aligned, struct chunk<T> *s)
+template <class X, class T, int CHUNKS> GPU_DEVICE float load_row(const struct rmsnorm_args &a, const struct team &team, int64_t row, bool aligned, X *s)
 {
     const int N = chunk_of<T>::N;
     float squares = 0.0f;
@@ -37,49 +38,49 @@ template <class T, int CHUNKS> GPU_DEVICE float load_row(const struct rmsnorm_ar
         int n = in_row<T>(c, a.cols);
         if (n == 0)
             break;
-        s[k] = load_chunk((const T *)a.x + at, n, aligned);
+        load_elems<N>(s + k * N, (const X *)a.x + at, n, aligned);
         if (a.add) {
             struct chunk<T> add = load_chunk((const T *)a.add + at, n, aligned);
             for (int j = 0; j < N; j++)
-                from_float(&s[k].x[j], to_float(s[k].x[j]) + to_float(add.x[j]));
-            store_chunk((T *)a.sum + at, s[k], n, aligned);
+                from_float(&s[k * N + j], to_float(s[k * N + j]) + to_float(add.x[j]));
+            store_elems<N>((X *)a.sum + at, s + k * N, n, aligned);
         }
         for (int j = 0; j < N; j++)
-            squares += to_float(s[k].x[j]) * to_float(s[k].x[j]);
+            squares += to_float(s[k * N + j]) * to_float(s[k * N + j]);
     }
     return squares;
 }
 
-template <class T, bool PER_WARP> GPU_DEVICE void norm_forward(const struct rmsnorm_args &a, float *partial)
+template <class X, class T, bool PER_WARP> GPU_DEVICE void norm_forward(const struct rmsnorm_args &a, float *partial)
 {
     const int N = chunk_of<T>::N, CHUNKS = chunks_of_thread<PER_WARP>::N;
     struct team team = team_of<PER_WARP>();
     bool aligned = norm_aligned<T>(a, a.x, a.y, a.add ? a.sum : a.y) && on_16(a.add);
     for (int64_t row = team.first; row < a.rows; row += team.step) {
-        GPU_REGISTERS(struct chunk<T>, s, [CHUNKS]);
-        float rstd = 1.0f / sqrtf(team_sum<PER_WARP>(load_row<T, CHUNKS>(a, team, row, aligned, s), partial) / (float)a.cols + a.eps);
+        GPU_REGISTERS(X, s, [CHUNKS * N]);
+        float rstd = 1.0f / sqrtf(team_sum<PER_WARP>(load_row<X, T, CHUNKS>(a, team, row, aligned, s), partial) / (float)a.cols + a.eps);
         if (team.thread == 0)
             a.rstd[row] = rstd;
-    GPU_UNROLL
+        GPU_UNROLL
         for (int k = 0; k < CHUNKS; k++) {
             int64_t c = column<T>(team, k);
             int n = in_row<T>(c, a.cols);
             if (n == 0)
                 break;
-            struct chunk<T> weight = load_chunk((const T *)a.weight + c, n, aligned);
+            struct chunk<T> weight = load_chunk((const T *)a.weight + c, n, aligned), y;
             for (int j = 0; j < N; j++)
-                from_float(&s[k].x[j], to_float(s[k].x[j]) * rstd * to_float(weight.x[j]));
-            store_chunk((T *)a.y + row * a.cols + c, s[k], n, aligned);
+                from_float(&y.x[j], to_float(s[k * N + j]) * rstd * to_float(weight.x[j]));
+            store_chunk((T *)a.y + row * a.cols + c, y, n, aligned);
         }
     }
 }
 
 /* y_c = s_c r w_c: ds_c = r (w_c dy_c - s_c r^2 mean(s w dy)), dw_c = sum over rows of s_c r dy_c. */
-template <class T, bool PER_WARP> GPU_DEVICE void row_backward(const struct norm_backward_args &b, const struct team &team, int64_t row, bool aligned, float *dweight, float *partial)
+template <class X, class T, bool PER_WARP> GPU_DEVICE void row_backward(const struct norm_backward_args &b, const struct team &team, int64_t row, bool aligned, float *dweight, float *partial)
 {
     const struct rmsnorm_args &a = b.a;
     const int N = chunk_of<T>::N, CHUNKS = chunks_of_thread<PER_WARP>::N;
-    GPU_REGISTERS(struct chunk<T>, s, [CHUNKS]);
+    GPU_REGISTERS(X, s, [CHUNKS * N]);
     GPU_REGISTERS(struct chunk<T>, dy, [CHUNKS]);
     const int64_t cols = a.cols;
     float r = a.rstd[row], dot = 0.0f;
@@ -89,12 +90,12 @@ template <class T, bool PER_WARP> GPU_DEVICE void row_backward(const struct norm
         int n = in_row<T>(c, cols);
         if (n == 0)
             break;
-        s[k] = load_chunk((const T *)a.x + row * cols + c, n, aligned);
+        load_elems<N>(s + k * N, (const X *)a.x + row * cols + c, n, aligned);
         dy[k] = load_chunk((const T *)a.dy + row * cols + c, n, aligned);
         struct chunk<T> weight = load_chunk((const T *)a.weight + c, n, aligned);
         for (int j = 0; j < N; j++) {
-            dot += to_float(s[k].x[j]) * to_float(weight.x[j]) * to_float(dy[k].x[j]);
-            dweight[k * N + j] += to_float(s[k].x[j]) * r * to_float(dy[k].x[j]);
+            dot += to_float(s[k * N + j]) * to_float(weight.x[j]) * to_float(dy[k].x[j]);
+            dweight[k * N + j] += to_float(s[k * N + j]) * r * to_float(dy[k].x[j]);
         }
     }
     float pull = team_sum<PER_WARP>(dot, partial) / (float)cols * r * r;
@@ -104,18 +105,18 @@ template <class T, bool PER_WARP> GPU_DEVICE void row_backward(const struct norm
         int n = in_row<T>(c, cols);
         if (n == 0)
             break;
-        T *dx = (T *)a.dx + row * cols + c;
-        struct chunk<T> weight = load_chunk((const T *)a.weight + c, n, aligned), out = {};
+        X *dx = (X *)a.dx + row * cols + c, out[N] = {};
+        struct chunk<T> weight = load_chunk((const T *)a.weight + c, n, aligned);
         if (a.accumulate)
-            out = load_chunk(dx, n, aligned);
+            load_elems<N>(out, dx, n, aligned);
         for (int j = 0; j < N; j++)
-            from_float(&out.x[j], to_float(out.x[j]) + r * (to_float(weight.x[j]) * to_float(dy[k].x[j]) - to_float(s[k].x[j]) * pull));
-        store_chunk(dx, out, n, aligned);
+            from_float(&out[j], to_float(out[j]) + r * (to_float(weight.x[j]) * to_float(dy[k].x[j]) - to_float(s[k * N + j]) * pull));
+        store_elems<N>(dx, out, n, aligned);
     }
 }
 
 /* A part's rows are one team's, so its dweight stays in registers. */
-template <class T, bool PER_WARP> GPU_DEVICE void norm_backward(const struct norm_backward_args &b, float *partial)
+template <class X, class T, bool PER_WARP> GPU_DEVICE void norm_backward(const struct norm_backward_args &b, float *partial)
 {
     const struct rmsnorm_args &a = b.a;
     const int N = chunk_of<T>::N, CHUNKS = chunks_of_thread<PER_WARP>::N;
@@ -126,29 +127,29 @@ template <class T, bool PER_WARP> GPU_DEVICE void norm_backward(const struct nor
         dweight[i] = 0.0f;
     int64_t first = team.first * b.rows_of_part;
     for (int64_t row = first; row < least(a.rows, first + b.rows_of_part); row++)
-        row_backward<T, PER_WARP>(b, team, row, aligned, dweight, partial);
+        row_backward<X, T, PER_WARP>(b, team, row, aligned, dweight, partial);
     GPU_UNROLL
     for (int k = 0; k < CHUNKS; k++) {
         int64_t c = column<T>(team, k);
         int n = in_row<T>(c, a.cols);
         if (n > 0 && first < a.rows)
-            store_floats<N>(b.partial + team.first * a.cols + c, dweight + k * N, n, floats_aligned);
+            store_elems<N>(b.partial + team.first * a.cols + c, dweight + k * N, n, floats_aligned);
     }
 }
 
-template <class T> GPU_DEVICE void norm_forward_warp(const struct rmsnorm_args &a) { norm_forward<T, true>(a, NULL); }
-template <class T> GPU_DEVICE void norm_backward_warp(const struct norm_backward_args &b) { norm_backward<T, true>(b, NULL); }
+template <class X, class T> GPU_DEVICE void norm_forward_warp(const struct rmsnorm_args &a) { norm_forward<X, T, true>(a, NULL); }
+template <class X, class T> GPU_DEVICE void norm_backward_warp(const struct norm_backward_args &b) { norm_backward<X, T, true>(b, NULL); }
 
-template <class T> GPU_DEVICE void norm_forward_block(const struct rmsnorm_args &a)
+template <class X, class T> GPU_DEVICE void norm_forward_block(const struct rmsnorm_args &a)
 {
     GPU_SHARED(float, partial, [NORM_THREADS / WARP]);
-    norm_forward<T, false>(a, partial);
+    norm_forward<X, T, false>(a, partial);
 }
 
-template <class T> GPU_DEVICE void norm_backward_block(const struct norm_backward_args &b)
+template <class X, class T> GPU_DEVICE void norm_backward_block(const struct norm_backward_args &b)
 {
     GPU_SHARED(float, partial, [NORM_THREADS / WARP]);
-    norm_backward<T, false>(b, partial);
+    norm_backward<X, T, false>(b, partial);
 }
 
 /* ---- sums over rows -------------------------------------------------------------------------------------------------------------------------- */
@@ -169,7 +170,7 @@ template <class T> GPU_DEVICE void sum_rows(const struct sum_rows_args &a)
         for (int j = 0; j < N; j++)
             sum[j] += to_float(x.x[j]);
     }
-    store_floats<N>(a.partial + (int64_t)gpu_block_y() * a.cols + c, sum, n, aligned);
+    store_elems<N>(a.partial + (int64_t)gpu_block_y() * a.cols + c, sum, n, aligned);
 }
 
 GPU_KERNEL(sum_parts, SUM_THREADS, struct sum_parts_args, a)
@@ -183,8 +184,13 @@ GPU_KERNEL(sum_parts, SUM_THREADS, struct sum_parts_args, a)
     a.sum[c] += sum;
 }
 
-GPU_KERNEL_BY_DTYPE(norm_forward_warp, WARP_NORM_THREADS, struct rmsnorm_args)
-GPU_KERNEL_BY_DTYPE(norm_forward_block, NORM_THREADS, struct rmsnorm_args)
-GPU_KERNEL_BY_DTYPE(norm_backward_warp, WARP_NORM_THREADS, struct norm_backward_args)
-GPU_KERNEL_BY_DTYPE(norm_backward_block, NORM_THREADS, struct norm_backward_args)
+#define NORM_KERNEL(name, max_threads, type)                                      \
+    GPU_KERNEL(name##_f32, max_threads, type, a) { name<float, float>(a); }       \
+    GPU_KERNEL(name##_bf16, max_threads, type, a) { name<uint16_t, uint16_t>(a); } \
+    GPU_KERNEL(name##_residual, max_threads, type, a) { name<float, uint16_t>(a); }
+
+NORM_KERNEL(norm_forward_warp, WARP_NORM_THREADS, struct rmsnorm_args)
+NORM_KERNEL(norm_forward_block, NORM_THREADS, struct rmsnorm_args)
+NORM_KERNEL(norm_backward_warp, WARP_NORM_THREADS, struct norm_backward_args)
+NORM_KERNEL(norm_backward_block, NORM_THREADS, struct norm_backward_args)
 GPU_KERNEL_BY_DTYPE(sum_rows, SUM_THREADS, struct sum_rows_args)

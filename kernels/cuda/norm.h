@@ -20,10 +20,13 @@ struct sum_parts_args { const float *partial; float *sum; int64_t n_parts, cols;
 #ifdef __cplusplus
 extern "C" {
 #endif
-GPU_DECLARE_BY_DTYPE(norm_forward_warp);
-GPU_DECLARE_BY_DTYPE(norm_forward_block);
-GPU_DECLARE_BY_DTYPE(norm_backward_warp);
-GPU_DECLARE_BY_DTYPE(norm_backward_block);
+/* Both types float32, both bf16, or the residual's float32 and the other bf16. */
+#define NORM_DECLARE(name) extern const struct gpu_kernel name##_f32, name##_bf16, name##_residual
+NORM_DECLARE(norm_forward_warp);
+NORM_DECLARE(norm_forward_block);
+NORM_DECLARE(norm_backward_warp);
+NORM_DECLARE(norm_backward_block);
+#undef NORM_DECLARE
 GPU_DECLARE_BY_DTYPE(sum_rows);
 extern const struct gpu_kernel sum_parts;
 #ifdef __cplusplus

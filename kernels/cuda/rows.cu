@@ -76,13 +76,13 @@ template <class T> GPU_DEVICE void embedding_backward(const struct embedding_bac
     for (int64_t c = (int64_t)gpu_thread() * N; c < a.cols; c += (int64_t)gpu_n_threads() * N) {
         int n = (int)least(N, a.cols - c);
         float *sum = a.dtable + key * a.cols + c, x[N];
-        load_floats<N>(x, sum, n, aligned);
+        load_elems<N>(x, sum, n, aligned);
         for (int64_t i = first; i < a.rows && args.place[i].key == key; i++) {
             struct chunk<T> dy = load_chunk((const T *)a.dy + args.place[i].row * a.cols + c, n, aligned);
             for (int j = 0; j < N; j++)
                 x[j] += to_float(dy.x[j]);
         }
-        store_floats<N>(sum, x, n, aligned);
+        store_elems<N>(sum, x, n, aligned);
     }
 }
 

@@ -30,15 +30,15 @@ static void norm_row_forward(const struct rmsnorm_args *a, int64_t t)
     const void *s = a->x;
     if (a->add) {
         for (int64_t c = 0; c < a->cols; c++)
-            dtype_put(a->sum, a->dtype, at + c, dtype_get(a->x, a->dtype, at + c) + dtype_get(a->add, a->dtype, at + c));
+            dtype_put(a->sum, a->dtype_x, at + c, dtype_get(a->x, a->dtype_x, at + c) + dtype_get(a->add, a->dtype, at + c));
         s = a->sum;
     }
     double squares = 0.0;
     for (int64_t c = 0; c < a->cols; c++)
-        squares += (double)dtype_get(s, a->dtype, at + c) * (double)dtype_get(s, a->dtype, at + c);
+        squares += (double)dtype_get(s, a->dtype_x, at + c) * (double)dtype_get(s, a->dtype_x, at + c);
     a->rstd[t] = (float)(1.0 / sqrt(squares / (double)a->cols + (double)a->eps));
     for (int64_t c = 0; c < a->cols; c++)
-        dtype_put(a->y, a->dtype, at + c, dtype_get(s, a->dtype, at + c) * a->rstd[t] * dtype_get(a->weight, a->dtype, c));
+        dtype_put(a->y, a->dtype, at + c, dtype_get(s, a->dtype_x, at + c) * a->rstd[t] * dtype_get(a->weight, a->dtype, c));
 }
 
 int ref_rmsnorm_forward(struct stream *stream, const struct rmsnorm_args *a)
@@ -55,13 +55,13 @@ static void norm_row_backward(const struct rmsnorm_args *a, int64_t t)
     int64_t at = t * a->cols;
     double r = (double)a->rstd[t], dot = 0.0;
     for (int64_t c = 0; c < a->cols; c++)
-        dot += (double)dtype_get(a->x, a->dtype, at + c) * (double)dtype_get(a->weight, a->dtype, c) * (double)dtype_get(a->dy, a->dtype, at + c);
+        dot += (double)dtype_get(a->x, a->dtype_x, at + c) * (double)dtype_get(a->weight, a->dtype, c) * (double)dtype_get(a->dy, a->dtype, at + c);
     double mean = dot / (double)a->cols;
     for (int64_t c = 0; c < a->cols; c++) {
-        double s = (double)dtype_get(a->x, a->dtype, at + c), dy = (double)dtype_get(a->dy, a->dtype, at + c);
+        double s = (double)dtype_get(a->x, a->dtype_x, at + c), dy = (double)dtype_get(a->dy, a->dtype, at + c);
         double ds = r * ((double)dtype_get(a->weight, a->dtype, c) * dy - s * r * r * mean);
-        double before = a->accumulate ? (double)dtype_get(a->dx, a->dtype, at + c) : 0.0;
-        dtype_put(a->dx, a->dtype, at + c, (float)(before + ds));
+        double before = a->accumulate ? (double)dtype_get(a->dx, a->dtype_x, at + c) : 0.0;
+        dtype_put(a->dx, a->dtype_x, at + c, (float)(before + ds));
     }
 }
 
@@ -71,7 +71,7 @@ int ref_rmsnorm_backward(struct stream *stream, const struct rmsnorm_args *a)
     for (int64_t c = 0; c < a->cols; c++) {
         double sum = 0.0;
         for (int64_t t = 0; t < a->rows; t++)
-            sum += (double)dtype_get(a->x, a->dtype, t * a->cols + c) * (double)a->rstd[t] * (double)dtype_get(a->dy, a->dtype, t * a->cols + c);
+            sum += (double)dtype_get(a->x, a->dtype_x, t * a->cols + c) * (double)a->rstd[t] * (double)dtype_get(a->dy, a->dtype, t * a->cols + c);
         a->dweight[c] += (float)sum;
     }
     for (int64_t t = 0; t < a->rows; t++)

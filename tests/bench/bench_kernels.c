@@ -232,13 +232,13 @@ static void bench_samples(struct bench *b, int64_t cols)
 static void bench_norm(struct bench *b, enum dtype dtype)
 {
     int64_t n = TOKENS * HIDDEN;
-    double bytes = (double)n * (double)dtype_bytes(dtype);
-    struct array x[] = {bench_draw(b, n, dtype), bench_draw(b, n, dtype), bench_draw(b, HIDDEN, dtype), bench_draw(b, n, dtype), bench_draw(b, TOKENS, F32),
-                        bench_draw(b, n, dtype), bench_draw(b, HIDDEN, F32)};
-    struct rmsnorm_args a = {.rows = TOKENS, .cols = HIDDEN, .dtype = dtype, .eps = 1e-5f, .x = x[0].memory, .add = x[1].memory, .weight = x[2].memory, .sum = x[0].memory,
+    double bytes = (double)n * (double)dtype_bytes(dtype), residual_bytes = 4.0 * (double)n;
+    struct array x[] = {bench_draw(b, n, F32), bench_draw(b, n, dtype), bench_draw(b, HIDDEN, dtype), bench_draw(b, n, dtype), bench_draw(b, TOKENS, F32),
+                        bench_draw(b, n, F32), bench_draw(b, HIDDEN, F32)};
+    struct rmsnorm_args a = {.rows = TOKENS, .cols = HIDDEN, .dtype = dtype, .dtype_x = F32, .eps = 1e-5f, .x = x[0].memory, .add = x[1].memory, .weight = x[2].memory, .sum = x[0].memory,
                              .y = x[3].memory, .rstd = x[4].memory, .dy = x[1].memory, .dx = x[5].memory, .dweight = x[6].memory, .accumulate = true};
-    report("rmsnorm forward with add", dtype, 4 * bytes, "GB/s", fastest(b, call_rmsnorm_forward, &a));
-    report("rmsnorm backward, accumulated", dtype, 4 * bytes, "GB/s", fastest(b, call_rmsnorm_backward, &a));
+    report("rmsnorm forward with add", dtype, 2 * residual_bytes + 2 * bytes, "GB/s", fastest(b, call_rmsnorm_forward, &a));
+    report("rmsnorm backward, accumulated", dtype, 3 * residual_bytes + bytes, "GB/s", fastest(b, call_rmsnorm_backward, &a));
     bench_drop(b, x, 7);
 }
 

@@ -25,10 +25,12 @@ enum { WIDEST = 8192 };     /* of float32: 4 chunks of 4 for each of 512 threads
 
 static int run_wide_norm_forward(struct pass *p)
 {
-    struct rmsnorm_args a = {.rows = 3, .cols = random_int(&p->random, 0, 1) ? WIDEST : WIDEST - 3, .dtype = p->dtype, .eps = 1e-5f};
-    a.x = pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0);
+    bool residual = random_int(&p->random, 0, 1) == 1;
+    enum operand_kind kind = residual ? SINGLE : ACTIVATION;
+    struct rmsnorm_args a = {.rows = 3, .cols = random_int(&p->random, 0, 1) ? WIDEST : WIDEST - 3, .dtype = p->dtype, .dtype_x = residual ? F32 : p->dtype, .eps = 1e-5f};
+    a.x = pass_draw(p, kind, a.rows * a.cols, 1.0);
     a.add = pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0);
-    a.sum = pass_out(p, pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0), "sum");
+    a.sum = pass_out(p, pass_draw(p, kind, a.rows * a.cols, 1.0), "sum");
     a.weight = pass_draw(p, ACTIVATION, a.cols, 1.0);
     a.y = pass_out(p, pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0), "y");
     a.rstd = pass_out_rounded(p, pass_draw(p, SINGLE, a.rows, 1.0), "rstd");
@@ -37,12 +39,14 @@ static int run_wide_norm_forward(struct pass *p)
 
 static int run_wide_norm_backward(struct pass *p)
 {
-    struct rmsnorm_args a = {.rows = 37, .cols = random_int(&p->random, 0, 1) ? WIDEST : WIDEST - 3, .dtype = p->dtype, .eps = 1e-5f, .accumulate = true};
-    a.x = pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0);
+    bool residual = random_int(&p->random, 0, 1) == 1;
+    enum operand_kind kind = residual ? SINGLE : ACTIVATION;
+    struct rmsnorm_args a = {.rows = 37, .cols = random_int(&p->random, 0, 1) ? WIDEST : WIDEST - 3, .dtype = p->dtype, .dtype_x = residual ? F32 : p->dtype, .eps = 1e-5f, .accumulate = true};
+    a.x = pass_draw(p, kind, a.rows * a.cols, 1.0);
     a.weight = pass_draw(p, ACTIVATION, a.cols, 1.0);
     a.dy = pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0);
     a.rstd = pass_draw(p, SINGLE, a.rows, 2.0);
-    a.dx = pass_out(p, pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0), "dx");
+    a.dx = pass_out(p, pass_draw(p, kind, a.rows * a.cols, 1.0), "dx");
     a.dweight = pass_out(p, pass_draw(p, SINGLE, a.cols, 1.0), "dweight");
     return p->kernels->rmsnorm_backward(&p->device->stream, &a);
 }
@@ -229,7 +233,7 @@ static int run_add_aslant(struct pass *p)
 
 static int run_norm_aslant(struct pass *p)
 {
-    struct rmsnorm_args a = {.rows = 3, .cols = 64, .dtype = p->dtype, .eps = 1e-5f};
+    struct rmsnorm_args a = {.rows = 3, .cols = 64, .dtype = p->dtype, .dtype_x = p->dtype, .eps = 1e-5f};
     a.x = dtype_at(pass_draw(p, ACTIVATION, a.rows * a.cols + 1, 1.0), p->dtype, 1);
     a.weight = pass_draw(p, ACTIVATION, a.cols, 1.0);
     a.y = pass_out(p, pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0), "y");

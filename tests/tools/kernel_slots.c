@@ -56,15 +56,24 @@ static int run_bias_backward(struct pass *p)
     return p->kernels->bias_backward(&p->device->stream, &a);
 }
 
+/* Of either type that it may have: what is normed. */
+static enum operand_kind draw_dtype_x(struct pass *p, struct rmsnorm_args *a)
+{
+    bool residual = flip(p);
+    a->dtype_x = residual ? F32 : p->dtype;
+    return residual ? SINGLE : ACTIVATION;
+}
+
 static int run_rmsnorm_forward(struct pass *p)
 {
     struct rmsnorm_args a = {.rows = rows_of(p), .cols = cols_of(p), .dtype = p->dtype, .eps = 1e-5f};
-    void *x = pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0);
+    enum operand_kind kind = draw_dtype_x(p, &a);
+    void *x = pass_draw(p, kind, a.rows * a.cols, 1.0);
     bool with_add = flip(p), in_place = flip(p);
     a.x = x;
     if (with_add) {
         a.add = pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0);
-        a.sum = pass_out(p, in_place ? x : pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0), "sum");
+        a.sum = pass_out(p, in_place ? x : pass_draw(p, kind, a.rows * a.cols, 1.0), "sum");
     }
     a.weight = pass_draw(p, ACTIVATION, a.cols, 1.0);
     a.y = pass_out(p, pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0), "y");
@@ -75,11 +84,12 @@ static int run_rmsnorm_forward(struct pass *p)
 static int run_rmsnorm_backward(struct pass *p)
 {
     struct rmsnorm_args a = {.rows = rows_of(p), .cols = cols_of(p), .dtype = p->dtype, .eps = 1e-5f, .accumulate = flip(p)};
-    a.x = pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0);
+    enum operand_kind kind = draw_dtype_x(p, &a);
+    a.x = pass_draw(p, kind, a.rows * a.cols, 1.0);
     a.weight = pass_draw(p, ACTIVATION, a.cols, 1.0);
     a.dy = pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0);
     a.rstd = pass_draw(p, SINGLE, a.rows, 2.0);
-    a.dx = pass_out(p, pass_draw(p, ACTIVATION, a.rows * a.cols, 1.0), "dx");
+    a.dx = pass_out(p, pass_draw(p, kind, a.rows * a.cols, 1.0), "dx");
     a.dweight = pass_out(p, pass_draw(p, SINGLE, a.cols, 1.0), "dweight");
     return p->kernels->rmsnorm_backward(&p->device->stream, &a);
 }

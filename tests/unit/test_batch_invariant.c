@@ -59,9 +59,9 @@ static int run_gemm(struct batch *b)
 
 static int run_rmsnorm(struct batch *b)
 {
-    bool with_add = random_int(&b->shape, 0, 1) == 1;
-    struct rmsnorm_args a = {.rows = b->rows, .cols = width_of(&b->shape), .dtype = b->dtype, .eps = 1e-5f, .weight = b->table[0]};
-    a.x = block(b, 0, a.cols, b->dtype);
+    bool with_add = random_int(&b->shape, 0, 1) == 1, residual = random_int(&b->shape, 0, 1) == 1;
+    struct rmsnorm_args a = {.rows = b->rows, .cols = width_of(&b->shape), .dtype = b->dtype, .dtype_x = residual ? F32 : b->dtype, .eps = 1e-5f, .weight = b->table[0]};
+    a.x = block(b, 0, a.cols, a.dtype_x);
     if (with_add) {
         a.add = block(b, 1, a.cols, b->dtype);
         a.sum = b->block[0].bytes;

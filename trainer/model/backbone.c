@@ -17,7 +17,7 @@ struct layer_memory {
     float *rstd_q, *rstd_k;             /* [T * heads] */
     void *o_TQ;
     float *lse_HT;
-    void *h_mid_SC;                     /* residual after attention */
+    float *h_mid_SC;                    /* residual after attention */
     void *gate_TF, *up_TF;
 };
 
@@ -36,11 +36,11 @@ struct backbone {
     struct layer_params *layer;
     struct layer_memory *memory;        /* [n_slots] */
     int n_slots;
-    void **h_in_SC;                     /* [layers + 1] input of each layer; the last is the output of the last layer */
+    float **h_in_SC;                    /* [layers + 1] input of each layer; the last is the output of the last layer */
     float *rstd_final_S;
     /* working memory */
-    void *norm_TC, *part_TC, *dh_SC, *ffn_TF, *dq_TQ, *do_TQ, *dk_TK, *dv_TK;
-    float *delta_HT, *cos_PD, *sin_PD;
+    void *norm_TC, *part_TC, *ffn_TF, *dq_TQ, *do_TQ, *dk_TK, *dv_TK;
+    float *dh_SC, *delta_HT, *cos_PD, *sin_PD;
     void *parts_TC;                     /* what every rank brings to the sum of this rank's rows, where the device's and not the communicator's order holds */
     uint32_t *own_token_T;              /* with a cache only: a forest brings its own */
     int32_t *own_position_T, *slot_T;
@@ -76,7 +76,7 @@ static void slice_layer(struct backbone *b, struct slicer *s, struct layer_memor
     }
     l->o_TQ = slice(s, T * b->q_cols, e);
     l->lse_HT = slice(s, T * b->heads, 4);
-    l->h_mid_SC = slice(s, S * b->hidden, e);
+    l->h_mid_SC = slice(s, S * b->hidden, 4);
     l->gate_TF = slice(s, T * b->ffn, e);
     l->up_TF = slice(s, T * b->ffn, e);
 }
@@ -98,7 +98,7 @@ static void slice_work(struct backbone *b, struct slicer *s)
         b->slot_T = slice(s, T, 4);
         return;
     }
-    b->dh_SC = slice(s, S * b->hidden, e);
+    b->dh_SC = slice(s, S * b->hidden, 4);
     b->dq_TQ = slice(s, T * b->q_cols, e);
     b->do_TQ = slice(s, T * b->q_cols, e);
     b->dk_TK = slice(s, T * b->kv_cols, e);
@@ -113,7 +113,7 @@ static size_t slice_all(struct backbone *b, char *base)
     int64_t S = b->options.max_rows / b->tensor->size;
     int n_inputs = b->options.with_backward ? b->model->layers + 1 : 2;
     for (int i = 0; i <= b->model->layers; i++)
-        b->h_in_SC[i] = i < n_inputs ? slice(&s, S * b->hidden, dtype_bytes(b->dtype)) : b->h_in_SC[i - 2];
+        b->h_in_SC[i] = i < n_inputs ? slice(&s, S * b->hidden, 4) : b->h_in_SC[i - 2];
     for (int i = 0; i < b->n_slots; i++)
         slice_layer(b, &s, &b->memory[i]);
     slice_work(b, &s);
@@ -288,15 +288,15 @@ static int linear_backward(const struct backbone *b, int param, const void *x_TI
     return kernels_of(b)->gemm(stream_of(b), &dx);
 }
 
-static struct rmsnorm_args norm_args(const struct backbone *b, int param, int64_t rows, int64_t cols, float *rstd)
+static struct rmsnorm_args norm_args(const struct backbone *b, int param, enum dtype dtype_x, int64_t rows, int64_t cols, float *rstd)
 {
-    return (struct rmsnorm_args){.rows = rows, .cols = cols, .dtype = b->dtype, .eps = (float)b->model->rms_eps, .weight = store_weight(b->store, param), .rstd = rstd};
+    return (struct rmsnorm_args){.rows = rows, .cols = cols, .dtype = b->dtype, .dtype_x = dtype_x, .eps = (float)b->model->rms_eps, .weight = store_weight(b->store, param), .rstd = rstd};
 }
 
 /* norm_TC = all rows of RMSNorm(x_SC [+ add_SC, the sum kept in sum_SC]) */
-static int norm_forward(const struct backbone *b, int param, const void *x_SC, const void *add_SC, void *sum_SC, float *rstd_S, void *norm_TC)
+static int norm_forward(const struct backbone *b, int param, const float *x_SC, const void *add_SC, float *sum_SC, float *rstd_S, void *norm_TC)
 {
-    struct rmsnorm_args args = norm_args(b, param, b->local_rows, b->hidden, rstd_S);
+    struct rmsnorm_args args = norm_args(b, param, F32, b->local_rows, b->hidden, rstd_S);
     args.x = x_SC;
     args.add = add_SC;
     args.sum = sum_SC;
@@ -306,15 +306,23 @@ static int norm_forward(const struct backbone *b, int param, const void *x_SC, c
 }
 
 /* dh_SC (+)= gradient through the norm of x_SC, dy_SC being this rank's rows of the summed gradient */
-static int norm_backward(const struct backbone *b, int param, const void *x_SC, float *rstd_S, const void *dy_SC, bool accumulate)
+static int norm_backward(const struct backbone *b, int param, const float *x_SC, float *rstd_S, const void *dy_SC, bool accumulate)
 {
-    struct rmsnorm_args args = norm_args(b, param, b->local_rows, b->hidden, rstd_S);
+    struct rmsnorm_args args = norm_args(b, param, F32, b->local_rows, b->hidden, rstd_S);
     args.x = x_SC;
     args.dy = dy_SC;
     args.dx = b->dh_SC;
     args.dweight = store_grad(b->store, param);
     args.accumulate = accumulate;
     return kernels_of(b)->rmsnorm_backward(stream_of(b), &args);
+}
+
+/* All rows of part_TC = the residual's gradient, as the products of a block's backward take it. */
+static int spread_residual_grad(const struct backbone *b)
+{
+    struct map_args narrow = {.n_elems = b->local_rows * b->hidden, .dtype = F32, .dtype_y = b->dtype, .x = b->dh_SC, .y = own_rows(b, b->part_TC)};
+    TRY(kernels_of(b)->cast(stream_of(b), &narrow));
+    return gather_sequence(b, b->part_TC);
 }
 
 /* ---- attention block ----------------------------------------------------------------------------------------------------------------------- */
@@ -344,7 +352,7 @@ static int rotate(const struct backbone *b, void *x, int heads, bool inverse)
 
 static int head_norm_forward(const struct backbone *b, int param, int heads, const void *raw, float *rstd, void *y)
 {
-    struct rmsnorm_args args = norm_args(b, param, b->rows * heads, b->model->head_dim, rstd);
+    struct rmsnorm_args args = norm_args(b, param, b->dtype, b->rows * heads, b->model->head_dim, rstd);
     args.x = raw;
     args.y = y;
     return kernels_of(b)->rmsnorm_forward(stream_of(b), &args);
@@ -353,7 +361,7 @@ static int head_norm_forward(const struct backbone *b, int param, int heads, con
 /* dx overwrites dy: the scratch is as large as the queries */
 static int head_norm_backward(const struct backbone *b, int param, int heads, const void *raw, float *rstd, void *dy, void *scratch)
 {
-    struct rmsnorm_args args = norm_args(b, param, b->rows * heads, b->model->head_dim, rstd);
+    struct rmsnorm_args args = norm_args(b, param, b->dtype, b->rows * heads, b->model->head_dim, rstd);
     args.x = raw;
     args.dy = dy;
     args.dx = scratch;
@@ -438,9 +446,7 @@ static int project_backward(const struct backbone *b, const struct layer_params 
 static int attention_block_backward(struct backbone *b, int layer, struct layer_memory *l)
 {
     const struct layer_params *p = &b->layer[layer];
-    size_t local_bytes = (size_t)(b->local_rows * b->hidden) * dtype_bytes(b->dtype);
-    TRY(b->device->ops->copy(stream_of(b), own_rows(b, b->part_TC), b->dh_SC, local_bytes, DEVICE_TO_DEVICE));
-    TRY(gather_sequence(b, b->part_TC));
+    TRY(spread_residual_grad(b));
     TRY(linear_backward(b, p->o, l->o_TQ, b->part_TC, b->do_TQ, false));
     struct attention_args args = attention_args(b, l, layer);
     args.do_THD = b->do_TQ;
@@ -486,9 +492,7 @@ static int down_backward(const struct backbone *b, const struct layer_params *p,
 static int ffn_block_backward(struct backbone *b, int layer, struct layer_memory *l)
 {
     const struct layer_params *p = &b->layer[layer];
-    size_t local_bytes = (size_t)(b->local_rows * b->hidden) * dtype_bytes(b->dtype);
-    TRY(b->device->ops->copy(stream_of(b), own_rows(b, b->part_TC), b->dh_SC, local_bytes, DEVICE_TO_DEVICE));
-    TRY(gather_sequence(b, b->part_TC));
+    TRY(spread_residual_grad(b));
     TRY(down_backward(b, p, l));
     TRY(norm_forward(b, p->norm2, l->h_mid_SC, NULL, NULL, l->rstd2_S, b->norm_TC));
     TRY(linear_backward(b, p->gate, b->norm_TC, l->gate_TF, b->part_TC, false));
@@ -517,8 +521,8 @@ static int embed_forward(struct backbone *b)
                                   .vocab_count = p->local_shape[0], .table = store_weight(b->store, b->embed), .y = b->part_TC};
     TRY(kernels_of(b)->embedding_forward(stream_of(b), &args));
     TRY(scatter_sequence(b, b->part_TC));
-    size_t local_bytes = (size_t)(b->local_rows * b->hidden) * dtype_bytes(b->dtype);
-    return b->device->ops->copy(stream_of(b), b->h_in_SC[0], own_rows(b, b->part_TC), local_bytes, DEVICE_TO_DEVICE);
+    struct map_args widen = {.n_elems = b->local_rows * b->hidden, .dtype = b->dtype, .dtype_y = F32, .x = own_rows(b, b->part_TC), .y = b->h_in_SC[0]};
+    return kernels_of(b)->cast(stream_of(b), &widen);
 }
 
 static void begin_rows(struct backbone *b)
@@ -618,9 +622,7 @@ static int recompute_layer(struct backbone *b, int layer, struct layer_memory *l
 static int embed_backward(struct backbone *b)
 {
     const struct param *p = &b->store->table->params[b->embed];
-    size_t local_bytes = (size_t)(b->local_rows * b->hidden) * dtype_bytes(b->dtype);
-    TRY(b->device->ops->copy(stream_of(b), own_rows(b, b->part_TC), b->dh_SC, local_bytes, DEVICE_TO_DEVICE));
-    TRY(gather_sequence(b, b->part_TC));
+    TRY(spread_residual_grad(b));
     struct embedding_args args = {.rows = b->rows, .cols = b->hidden, .dtype = b->dtype, .token = b->token_T, .vocab_first = p->box_offset[0],
                                   .vocab_count = p->local_shape[0], .dy = b->part_TC, .dtable = store_grad(b->store, b->embed)};
     return kernels_of(b)->embedding_backward(stream_of(b), &args);

@@ -63,14 +63,14 @@ static void bench_norms(struct cuda_bench *c, const struct sizes *z)
 {
     struct bench *b = &c->b;
     int64_t n = z->tokens * z->hidden;
-    double bytes = 2.0 * (double)n;
-    struct array x[] = {bench_draw(b, n, BF16), bench_draw(b, n, BF16), bench_draw(b, z->hidden, BF16), bench_draw(b, n, BF16), bench_draw(b, z->tokens, F32), bench_draw(b, n, BF16),
-                        bench_draw(b, z->hidden, F32), bench_draw(b, n, BF16)};
-    struct rmsnorm_args a = {.rows = z->tokens, .cols = z->hidden, .dtype = BF16, .eps = 1e-5f, .x = x[0].memory, .add = x[1].memory, .weight = x[2].memory, .sum = x[7].memory,
+    double bytes = 2.0 * (double)n, residual_bytes = 4.0 * (double)n;
+    struct array x[] = {bench_draw(b, n, F32), bench_draw(b, n, BF16), bench_draw(b, z->hidden, BF16), bench_draw(b, n, BF16), bench_draw(b, z->tokens, F32), bench_draw(b, n, F32),
+                        bench_draw(b, z->hidden, F32), bench_draw(b, n, F32)};
+    struct rmsnorm_args a = {.rows = z->tokens, .cols = z->hidden, .dtype = BF16, .dtype_x = F32, .eps = 1e-5f, .x = x[0].memory, .add = x[1].memory, .weight = x[2].memory, .sum = x[7].memory,
                              .y = x[3].memory, .rstd = x[4].memory, .dy = x[1].memory, .dx = x[5].memory, .dweight = x[6].memory, .accumulate = true};
-    report_bytes("rmsnorm_forward, with add", 4 * bytes, bench_seconds(c, call_rmsnorm_forward, &a));
-    report_bytes("rmsnorm_backward, accumulated", 4 * bytes, bench_seconds(c, call_rmsnorm_backward, &a));
-    struct bias_args bias = {.rows = z->tokens, .cols = z->hidden, .dtype = BF16, .x = x[0].memory, .bias = x[2].memory, .dy = x[1].memory, .dbias = x[6].memory};
+    report_bytes("rmsnorm_forward, with add", 2 * residual_bytes + 2 * bytes, bench_seconds(c, call_rmsnorm_forward, &a));
+    report_bytes("rmsnorm_backward, accumulated", 3 * residual_bytes + bytes, bench_seconds(c, call_rmsnorm_backward, &a));
+    struct bias_args bias = {.rows = z->tokens, .cols = z->hidden, .dtype = BF16, .x = x[3].memory, .bias = x[2].memory, .dy = x[1].memory, .dbias = x[6].memory};
     report_bytes("bias_forward", 2 * bytes, bench_seconds(c, call_bias_forward, &bias));
     report_bytes("bias_backward", bytes, bench_seconds(c, call_bias_backward, &bias));
     bench_drop(b, x, 8);
