@@ -65,6 +65,16 @@ struct device {
     void *state;                /* the backend's own */
 };
 
+/* What `later` is given from now on waits for what `earlier` has been given so far; event is recorded for it. */
+static inline int stream_order(struct stream *earlier, struct stream *later, struct event *event)
+{
+    const struct device_ops *ops = earlier->device->ops;
+    if (earlier->handle == later->handle)
+        return 0;
+    int status = ops->event_record(event, earlier);
+    return status ? status : ops->event_wait(event, later);
+}
+
 /* A number for an attention plan, above 0: no other plan on this device has it. */
 static inline uint64_t device_plan_number(struct device *device) { return ++device->n_plans; }
 

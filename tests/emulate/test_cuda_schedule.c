@@ -13,6 +13,7 @@
 #include "kernels/cuda_module.h"
 #include "tests/tools/scratch.h"
 #include "tests/tools/tiny_run.h"
+#include "trainer/model/backbone_state.h"
 
 enum { N_PAIRS = 6, STEPS = 2, SEEDS = 12, MAX_MASTERS = 1 << 16 };
 
@@ -25,13 +26,39 @@ static struct config config;
 
 static const struct device_ops *real;
 static const struct store *store;        /* NULL: the run is not open yet */
-static const void *last_opened;           /* of the streams: that on which forests are sent */
+static const struct backbone *backbone;
+static const void *opened[16];           /* streams, in their order; */
+static int n_opened;
+static const void *ahead;                /* that on which forests are sent: opened behind the store's */
 
-/* What waits for what. */
-enum order { COMPUTED, REDUCED, GATHERED, COPIED, COLLECTIVE_DONE, BEFORE_COLLECTIVE, LEFT, N_ORDERS, NONE = -1 };
-static const char *const words[] = {"the backward and the reduction", "the reduction and the norms", "new weights and the forward", "a forest and the forward", "a collective and what follows it",
-                                    "what precedes a collective and the collective", "the last reader of a place and the next forest in it"};
+/* What waits for what. First those of either axis, then of the data axis, of the tensor axis. */
+enum order { COPIED, LEFT, COLLECTIVE_DONE, BEFORE_COLLECTIVE, COMPUTED, REDUCED, GATHERED, REACHED, NORMED, SUMMED, SPREAD, N_ORDERS, NONE = -1 };
+static const enum order first_of_data = COMPUTED, first_of_tensor = REACHED;
+static const char *const words[] = {
+    [COPIED] = "a forest and the forward", [LEFT] = "the last reader of a place and the next forest in it", [COLLECTIVE_DONE] = "a collective and what follows it",
+    [BEFORE_COLLECTIVE] = "what precedes a collective and the collective", [COMPUTED] = "the backward and the reduction", [REDUCED] = "the reduction and the norms",
+    [GATHERED] = "new weights and the forward", [REACHED] = "a block's backward and what crosses the tensor axis", [NORMED] = "the normed input of all ranks and the weights' gradients",
+    [SUMMED] = "the summed gradient and the norm's backward", [SPREAD] = "the residual's gradient of all ranks and the next block",
+};
 static struct { enum order dropped; int n_waits[N_ORDERS]; bool waits_twice; } fault;
+
+static int open_and_note(struct device *device, struct stream *out)
+{
+    int status = real->stream_open(device, out);
+    assert_true(n_opened < 16);
+    opened[n_opened++] = out->handle;
+    return status;
+}
+
+/* Events that forests are sent behind. */
+static const struct event *copied[2];
+
+static int record_and_note(struct event *event, struct stream *stream)
+{
+    if (store && stream->handle == ahead && event != copied[0])
+        copied[copied[0] ? 1 : 0] = event;
+    return real->event_record(event, stream);
+}
 
 static bool is_gathered(const struct event *event)
 {
@@ -43,24 +70,25 @@ static bool is_gathered(const struct event *event)
 
 static enum order order_of(const struct event *event, const struct stream *stream)
 {
+    if (event == &backbone->reached)
+        return REACHED;
+    if (event == &backbone->normed)
+        return NORMED;
+    if (event == &backbone->summed)
+        return SUMMED;
+    if (event == &backbone->spread)
+        return SPREAD;
     if (event == &store->computed)
         return COMPUTED;
     if (event == &store->reduced)
         return REDUCED;
     if (is_gathered(event))
         return GATHERED;
-    if (stream == &store->beside)
+    if (stream == &store->beside || stream == &backbone->beside)
         return COLLECTIVE_DONE;
     if (stream == &cuda->stream)
-        return COPIED;
-    return stream->handle == last_opened ? LEFT : BEFORE_COLLECTIVE;
-}
-
-static int open_and_note(struct device *device, struct stream *out)
-{
-    int status = real->stream_open(device, out);
-    last_opened = out->handle;
-    return status;
+        return event == copied[0] || event == copied[1] ? COPIED : COLLECTIVE_DONE;
+    return stream->handle == ahead ? LEFT : BEFORE_COLLECTIVE;
 }
 
 static int wait_or_drop(struct event *event, struct stream *stream)
@@ -127,11 +155,15 @@ static void train(uint64_t seed, enum order dropped, bool waits_twice, struct ou
     emulate_seed(seed + 100 * (uint64_t)world->rank);
     real = cuda->ops;
     ops = *real;
-    ops.stream_open = open_and_note, ops.event_wait = wait_or_drop, ops.zero = zero_and_wait;
+    ops.stream_open = open_and_note, ops.event_record = record_and_note, ops.event_wait = wait_or_drop, ops.zero = zero_and_wait;
+    n_opened = 0;
+    memset(copied, 0, sizeof copied);
     cuda->ops = &ops;
     fault.dropped = NONE;
     tiny_run_open(&run, &config, world, cuda);
-    store = run.trainer->store;
+    store = run.trainer->store, backbone = run.trainer->backbone;
+    for (int i = 0; i + 1 < n_opened; i++)
+        ahead = opened[i] == store->beside.handle ? opened[i + 1] : ahead;
     fault.dropped = dropped, fault.waits_twice = waits_twice;
     o->status = steps(&run, o);
     fault.dropped = NONE, fault.waits_twice = false;
@@ -190,20 +222,57 @@ static void the_order_of_the_streams_work_changes_nothing(void **state)
     }
 }
 
-static void without_any_one_of_its_orders_a_step_gives_other_numbers(void **state)
+static bool is_of(enum order order, int tensor) { return order < first_of_data || (order >= first_of_tensor) == (tensor > 1); }
+
+static void assert_each_is_missed(int tensor)
 {
-    (void)state;
     train(1, NONE, false, &want);
     for (enum order dropped = 0; dropped < N_ORDERS; dropped++) {
-        bool caught = false;
+        bool caught = !is_of(dropped, tensor);
         for (uint64_t seed = 1; seed <= SEEDS && !caught; seed++) {
             train(seed, dropped, false, &got);
             caught = differ(&want, &got);
             assert_true(fault.n_waits[dropped] > 0);
         }
         if (!caught)
-            fail_msg("without an order between %s nothing is other", words[dropped]);
+            fail_msg("on a tensor axis of %d, without an order between %s nothing is other", tensor, words[dropped]);
     }
+}
+
+static void without_any_one_of_its_orders_a_step_gives_other_numbers(void **state)
+{
+    (void)state;
+    assert_each_is_missed(1);
+}
+
+/* ---- the tensor axis ------------------------------------------------------------------------------------------------------------------------- */
+
+static void with_the_ranks_on_the_tensor_axis(bool recompute, void (*test)(void **))
+{
+    struct config before = config;
+    config.mesh.data = 1, config.mesh.tensor = 2;
+    config.device.recompute = recompute ? RECOMPUTE_LAYER : RECOMPUTE_NONE;
+    test(NULL);
+    config = before;
+}
+
+static void on_the_tensor_axis_the_order_of_the_streams_work_changes_nothing(void **state)
+{
+    (void)state;
+    with_the_ranks_on_the_tensor_axis(false, the_order_of_the_streams_work_changes_nothing);
+    with_the_ranks_on_the_tensor_axis(true, the_order_of_the_streams_work_changes_nothing);
+}
+
+static void each_is_missed_on_the_tensor_axis(void **state)
+{
+    (void)state;
+    assert_each_is_missed(2);
+}
+
+static void on_the_tensor_axis_without_any_one_of_its_orders_a_step_gives_other_numbers(void **state)
+{
+    (void)state;
+    with_the_ranks_on_the_tensor_axis(false, each_is_missed_on_the_tensor_axis);
 }
 
 int main(int argc, char **argv)
@@ -213,6 +282,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(memory_is_one_piece_and_planned),
         cmocka_unit_test(the_order_of_the_streams_work_changes_nothing),
         cmocka_unit_test(without_any_one_of_its_orders_a_step_gives_other_numbers),
+        cmocka_unit_test(on_the_tensor_axis_the_order_of_the_streams_work_changes_nothing),
+        cmocka_unit_test(on_the_tensor_axis_without_any_one_of_its_orders_a_step_gives_other_numbers),
     };
     if (comm_mpi_start(&argc, &argv, &world) != OK || cuda_module_create(&(struct device_options){.ordinal = world->rank}, &cuda) != OK)
         return 1;

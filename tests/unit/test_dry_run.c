@@ -36,7 +36,7 @@ static void check_formulas(int data, double t, double kv, const struct config *c
     within_one_percent(b->optimizer, 12.0 * weights / data, "optimizer: master and two moments over the data axis");
     double residuals = (L + 1.0) * T / t * C + 2.0 * T / t * C;         /* inputs of layers, middle, gradient */
     double layer = T * (2.0 * Q / t + 2.0 * kv + 2.0 * F / t);
-    double work = T * (2.0 * C + F / t + 2.0 * Q / t + 2.0 * kv);
+    double work = T * (3.0 * C + F / t + 2.0 * Q / t + 2.0 * kv);
     double statistics = 4.0 * (T * 64.0 / t * 2.0 + 3.0 * T / t + P * 128.0 + 2.0 * T);
     within_one_percent(b->activations, 4.0 * residuals + 2.0 * (layer + work) + statistics, "activations with recompute");
     double rows = floor(48.0 * 1048576.0 / (V / t * 4.0));

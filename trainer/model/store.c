@@ -110,27 +110,19 @@ enum dtype store_dtype(const struct store *store, int param) { return bucket_of(
 
 /* ---- over the data axis ---------------------------------------------------------------------------------------------------------------------- */
 
-/* `later` waits for what `earlier` has been given so far. */
-static int order(struct stream *earlier, struct stream *later, struct event *event)
-{
-    const struct device_ops *ops = earlier->device->ops;
-    TRY(ops->event_record(event, earlier));
-    return ops->event_wait(event, later);
-}
-
 int store_reduce(struct store *store, int bucket)
 {
     const struct bucket_memory *b = &store->bucket[bucket];
-    TRY(order(&store->device->stream, &store->beside, &store->computed));
+    TRY(stream_order(&store->device->stream, &store->beside, &store->computed));
     return reduce_scatter(store->mesh->data, b->grad, b->grad + store->mesh->data->rank * b->chunk, b->chunk, COMM_F32, COMM_SUM, &store->beside);
 }
 
-int store_await_reduced(struct store *store) { return order(&store->beside, &store->device->stream, &store->reduced); }
+int store_await_reduced(struct store *store) { return stream_order(&store->beside, &store->device->stream, &store->reduced); }
 
 int store_gather(struct store *store, int bucket)
 {
     struct bucket_memory *b = &store->bucket[bucket];
-    TRY(order(&store->device->stream, &store->beside, &store->computed));
+    TRY(stream_order(&store->device->stream, &store->beside, &store->computed));
     TRY(all_gather(store->mesh->data, dtype_at(b->weight, b->dtype, store->mesh->data->rank * b->chunk), b->weight, b->chunk, comm_type_of(b->dtype), &store->beside));
     b->gathering = true;
     return store->device->ops->event_record(&b->gathered, &store->beside);
