@@ -32,7 +32,8 @@ static int n_opened;
 static const void *ahead;                /* that on which forests are sent: opened behind the store's */
 
 /* What waits for what. First those of either axis, then of the data axis, of the tensor axis. */
-enum order { COPIED, LEFT, COLLECTIVE_DONE, BEFORE_COLLECTIVE, COMPUTED, REDUCED, GATHERED, REACHED, NORMED, SUMMED, SPREAD, N_ORDERS, NONE = -1 };
+enum order { COPIED, LEFT, COLLECTIVE_DONE, BEFORE_COLLECTIVE, COMPUTED, REDUCED, GATHERED, REACHED, NORMED, SUMMED, SPREAD, N_ORDERS,
+             OF_COMPUTE /* a collective on the compute stream: without its orders ranks may decide otherwise, and one would wait for ever */, NONE = -1 };
 static const enum order first_of_data = COMPUTED, first_of_tensor = REACHED;
 static const char *const words[] = {
     [COPIED] = "a forest and the forward", [LEFT] = "the last reader of a place and the next forest in it", [COLLECTIVE_DONE] = "a collective and what follows it",
@@ -40,7 +41,7 @@ static const char *const words[] = {
     [GATHERED] = "new weights and the forward", [REACHED] = "a block's backward and what crosses the tensor axis", [NORMED] = "the normed input of all ranks and the weights' gradients",
     [SUMMED] = "the summed gradient and the norm's backward", [SPREAD] = "the residual's gradient of all ranks and the next block",
 };
-static struct { enum order dropped; int n_waits[N_ORDERS]; bool waits_twice; } fault;
+static struct { enum order dropped; int n_waits[OF_COMPUTE + 1]; bool waits_twice; } fault;
 
 static int open_and_note(struct device *device, struct stream *out)
 {
@@ -50,13 +51,14 @@ static int open_and_note(struct device *device, struct stream *out)
     return status;
 }
 
-/* Events that forests are sent behind. */
-static const struct event *copied[2];
+static const void *recorded_on;          /* the stream of the last event; */
+static const struct event *copied[2];    /* events that forests are sent behind */
 
 static int record_and_note(struct event *event, struct stream *stream)
 {
     if (store && stream->handle == ahead && event != copied[0])
         copied[copied[0] ? 1 : 0] = event;
+    recorded_on = stream->handle;
     return real->event_record(event, stream);
 }
 
@@ -87,8 +89,10 @@ static enum order order_of(const struct event *event, const struct stream *strea
     if (stream == &store->beside || stream == &backbone->beside)
         return COLLECTIVE_DONE;
     if (stream == &cuda->stream)
-        return event == copied[0] || event == copied[1] ? COPIED : COLLECTIVE_DONE;
-    return stream->handle == ahead ? LEFT : BEFORE_COLLECTIVE;
+        return event == copied[0] || event == copied[1] ? COPIED : OF_COMPUTE;
+    if (stream->handle == ahead)
+        return LEFT;
+    return recorded_on == cuda->stream.handle ? OF_COMPUTE : BEFORE_COLLECTIVE;
 }
 
 static int wait_or_drop(struct event *event, struct stream *stream)
