@@ -149,11 +149,11 @@ static int find_key(const struct option_table *table, const char *key, const cha
     char name[128], nearest[128] = "";
     for (int i = 0; i < table->n; i++) {
         full_key(&table->option[i], name);
-        size_t distance = edit_distance(key, name);
-        if (distance == 0) {
+        if (strcmp(key, name) == 0) {
             *out = &table->option[i];
             return OK;
         }
+        size_t distance = edit_distance(key, strchr(key, '.') ? name : table->option[i].key);      /* whoever left out the section */
         if (distance < best) {
             best = distance;
             strcpy(nearest, name);

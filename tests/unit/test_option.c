@@ -130,6 +130,9 @@ static void assignments_set_one_key(void **state)
     assert_int_equal(options_set(&table, "apple.cont=4", &f), USAGE);
     assert_non_null(strstr(trace_sentence(), "did you mean apple.count?"));
     trace_clear();
+    assert_int_equal(options_set(&table, "count=4", &f), USAGE);        /* without its section */
+    assert_non_null(strstr(trace_sentence(), "did you mean apple.count?"));
+    trace_clear();
     assert_int_equal(options_set(&table, "apple.count", &f), USAGE);
     assert_non_null(strstr(trace_sentence(), "section.key=value"));
     trace_clear();
