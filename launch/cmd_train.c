@@ -144,10 +144,10 @@ static int find_latest(struct run *r)
     return agree_status(world, found && world->rank == 0 ? check_checkpoint(r) : OK);
 }
 
-/* From which checkpoint the run goes on. What is refused leaves the run to whoever may be training it; once it is this start's, no other adds a checkpoint. */
-static int find_checkpoint(struct run *r)
+/* From here on no other start adds a checkpoint, and the latest is this start's to go on from. What is refused before, for its options or for want of a GPU or of memory, leaves the run to
+ * whoever may be training it. */
+static int claim_run(struct run *r)
 {
-    TRY(find_latest(r));
     TRY(checkpoint_begin(r->config->run.dir, r->mesh->world, r->attempt));
     return find_latest(r);
 }
@@ -304,13 +304,14 @@ static int open_run(struct run *r)
         status = make_plans(r);
     TRY(agree_status(r->mesh->world, status));
     TRY(agree_equal(r->mesh->world, r->data.train_set->hash, "the training set"));
-    TRY(find_checkpoint(r));
+    TRY(find_latest(r));
     TRY(open_device(r->command, c->device.batch_invariant == INVARIANT_ON, &r->device));
     TRY(agree_status(r->mesh->world, measure_peak(r)));
     TRY(mesh_connect(r->mesh, r->device));
     TRY(agree_status(r->mesh->world, open_trainer(r)));
     log_info("%lld pairs, %lld held out; %lld steps in %lld epochs; mesh %d data x %d tensor, a rank has %s", (long long)r->data.train.n_pairs, (long long)r->data.eval.n_pairs,
              (long long)r->total_steps, (long long)c->objective.epochs, r->mesh->data->size, r->mesh->tensor->size, r->device->name);
+    TRY(claim_run(r));
     return load_or_resume(r);
 }
 

@@ -46,4 +46,11 @@ check "n steps, stop, resume and n steps are 2n steps, bit for bit, on data 2" r
 check "more ranks than GPUs on a host are refused" says 2 "start at most as many ranks on a host as it has GPUs" train 9 crowd "${on_gpu[@]}" objective.pairs_per_step=9
 no_module() { CRITIC_RM_CUDA_MODULE=$dir/nothing.so says 1 "CRITIC_RM_CUDA_MODULE is $dir/nothing.so, which cannot be read" train 2 missing "${on_gpu[@]}"; }
 check "without the module every command says what is missing, once" no_module
+left_alone() { # a run that another start may be training: its claim stands
+    status 3 train 1 claimed checkpoint.stop_after=2 || return 1
+    local claim; claim=$(cat "$dir/claimed/attempt")
+    CRITIC_RM_CUDA_MODULE=$dir/nothing.so says 1 "cannot be read" train 1 claimed "${on_gpu[@]}" || return 1
+    [ "$(cat "$dir/claimed/attempt")" = "$claim" ]
+}
+check "and leaves a run to whoever is training it" left_alone
 finish
