@@ -40,6 +40,8 @@ int json_parse(const char *text, size_t n_bytes, const char *where, json_t **out
         *out = json_loadb(text, n_bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &error);
         restore_integers(*out);
     }
+    CHECK(*out || json_error_code(&error) != json_error_null_character, "%s: not valid JSON: the zero character \\u0000, which no text here may hold (line %d, column %d)", where, error.line,
+          error.column);
     CHECK(*out, "%s: not valid JSON: %s (line %d, column %d)", where, error.text, error.line, error.column);
     return OK;
 }

@@ -20,6 +20,8 @@ void stop_on_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+void stop_no_more(void) { signal(SIGTERM, SIG_DFL); }
+
 void stop_on_interrupt(void)
 {
     struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART | (int)SA_RESETHAND};

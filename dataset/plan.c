@@ -508,11 +508,17 @@ static int check_pair(const struct plan *p, int64_t pair)
     return OK;
 }
 
+int plan_check_sizes(const struct plan_options *o)
+{
+    CHECK_USAGE(o->micro_batch_tokens >= 2 * o->max_path_tokens, "mesh.micro_batch_tokens %lld is less than two paths of data.max_path_tokens %lld: raise the one or lower the other",
+                (long long)o->micro_batch_tokens, (long long)o->max_path_tokens);
+    CHECK_USAGE(o->data_size <= o->pairs_per_step, "the data axis of %d ranks is larger than objective.pairs_per_step %lld: ranks would idle", o->data_size, (long long)o->pairs_per_step);
+    return OK;
+}
+
 static int check(const struct plan *p)
 {
-    CHECK_USAGE(p->o.micro_batch_tokens >= 2 * p->o.max_path_tokens, "mesh.micro_batch_tokens %lld is less than two paths of data.max_path_tokens %lld: raise the one or lower the other",
-                (long long)p->o.micro_batch_tokens, (long long)p->o.max_path_tokens);
-    CHECK_USAGE(p->o.data_size <= p->o.pairs_per_step, "the data axis of %d ranks is larger than objective.pairs_per_step %lld: ranks would idle", p->o.data_size, (long long)p->o.pairs_per_step);
+    TRY(plan_check_sizes(&p->o));
     CHECK(p->set->n_pairs > 0, "%s: the set is empty", p->o.set_name);
     for (int64_t i = 0; i < p->set->n_pairs; i++)
         TRY(check_pair(p, i));

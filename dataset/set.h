@@ -37,6 +37,10 @@ int set_verify(const char *folder, const struct set_form *form);
 
 /* As their namesakes without _as, for either form. */
 int shard_open_as(const char *path, const struct set_form *form, struct shard **out);
+/* Of the form that the file says it has. */
+int shard_open_any(const char *path, struct shard **out);
+/* Reads all of it, so that HDF5 compares every chunk with its checksum. */
+int shard_verify(const struct shard *shard);
 int shard_writer_create_as(const struct set_form *form, const struct shard_meta *meta, struct shard_writer **out);
 int dsub_open_as(const char *folder, const struct set_form *form, struct dsub **out);
 int dsub_writer_create_as(const char *folder, const struct set_form *form, const struct shard_meta *meta, int64_t pairs_per_shard, struct dsub_writer **out);

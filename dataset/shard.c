@@ -147,6 +147,17 @@ done:
     return status;
 }
 
+int shard_open_any(const char *path, struct shard **out)
+{
+    char format[64];
+    struct h5_file *file;
+    TRY(h5_open(path, &file));
+    int status = h5_attr_get_text(file, "format", format, sizeof format);
+    h5_close(&file);
+    TRY(status);
+    return shard_open_as(path, strcmp(format, set_candidates.format) == 0 ? &set_candidates : &set_dsub, out);
+}
+
 int shard_open(const char *path, struct shard **out) { return shard_open_as(path, &set_dsub, out); }
 
 void shard_close(struct shard **out)
@@ -202,4 +213,18 @@ int shard_read_raw_of_pair(const struct shard *s, int64_t pair, char *out)
     uint64_t first = s->critiques_of_response[2 * pair], end = s->critiques_of_response[2 * pair + 2];
     uint64_t from = s->raw[first], to = s->raw[end];
     return to > from ? h5_read(s->file, "/text/candidate", H5_U8, from, to - from, out) : OK;
+}
+
+/* What opening has not read. */
+int shard_verify(const struct shard *s)
+{
+    static const struct { const char *name; enum h5_type type; } all[] = {{"/token/prompt", H5_U32}, {"/token/response", H5_U32}, {"/token/critique", H5_U32}, {"/text/candidate", H5_U8}};
+    for (int i = 0; i < (s->form->candidates ? 4 : 3); i++) {
+        void *elems = NULL;
+        uint64_t count;
+        int status = h5_read_all(s->file, all[i].name, all[i].type, &elems, &count);
+        free(elems);
+        TRY(status);
+    }
+    return OK;
 }

@@ -1,5 +1,6 @@
-/* critic-rm export RUN_OR_CHECKPOINT OUT_DIR: a checkpoint as a Hugging Face folder. device.dtype is that of its weights; backbone.path, where it is
- * given, says where config and tokenizer come from, else the run's model/ folder, else the backbone's path that the checkpoint remembers. */
+/* critic-rm export RUN_OR_CHECKPOINT OUT_DIR: a checkpoint as a Hugging Face folder. device.dtype is that of its weights. Config, tokenizer and what the reward head was trained on come
+ * from the run's model/ folder, which is what was trained; for a checkpoint that was taken out of its run from backbone.path, where it is given, or from the backbone's path that the checkpoint
+ * remembers. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,15 +34,25 @@ static int path_remembered(const char *checkpoint, char *out, size_t size)
     return status;
 }
 
-static int find_model(const struct command *command, const char *checkpoint, char *out, size_t size)
+static int look_for_model(const char *folder, const char *name, char *out, size_t size, bool *found)
 {
     char json[1400];
+    TRY(path_join(out, size, folder, name));
+    TRY(path_join(json, sizeof json, out, "config.json"));
+    *found = file_exists(json);
+    return OK;
+}
+
+static int find_model(const struct command *command, const char *checkpoint, char *out, size_t size)
+{
+    bool found;
+    TRY(look_for_model(command->argv[0], "model", out, size, &found));
+    if (!found)
+        TRY(look_for_model(checkpoint, "../../model", out, size, &found));      /* RUN/checkpoints/step_N was named */
+    if (found)
+        return OK;
     snprintf(out, size, "%s", command->config.backbone.path);
     if (*out)
-        return OK;
-    TRY(path_join(out, size, command->argv[0], "model"));
-    TRY(path_join(json, sizeof json, out, "config.json"));
-    if (file_exists(json))
         return OK;
     TRY(path_remembered(checkpoint, out, size));
     CHECK_USAGE(*out, "the checkpoint does not say which backbone it came from: give --set backbone.path=FOLDER");

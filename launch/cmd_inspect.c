@@ -1,4 +1,4 @@
-/* critic-rm inspect [--verify] PATH: what a run, a checkpoint, a D_sub, a set of candidates or a folder of weights holds; --verify checks every checksum. */
+/* critic-rm inspect [--verify] PATH: what a run, a checkpoint, a D_sub, a set of candidates, one of their files, or a folder of weights holds; --verify checks every checksum. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -102,6 +102,20 @@ static int inspect_candidates(const char *path, bool verify)
     return OK;
 }
 
+/* One file of a set; its size and hash stand in the set's list, its chunks' checksums in itself. */
+static int inspect_shard(const char *path, bool verify)
+{
+    struct shard *s = NULL;
+    TRY(shard_open_any(path, &s));
+    printf("shard          %s, a %s\nmodel          %s\npairs          %" PRId64 "\n%-14s %" PRId64 "\n", path, s->form->what, s->meta.model, s->n_pairs, s->form->candidates ? "candidates" : "critiques",
+           s->n_critiques);
+    int status = verify ? shard_verify(s) : OK;
+    if (verify && status == OK)
+        printf("verified       every chunk has its checksum\n");
+    shard_close(&s);
+    return status;
+}
+
 static int inspect_weights(const char *path, bool is_file)
 {
     static const char *const types[] = {[ST_F32] = "F32", [ST_BF16] = "BF16", [ST_F16] = "F16"};
@@ -132,6 +146,8 @@ static int inspect(const struct command *command)
     CHECK(file_exists(path), "there is no %s", path);
     if (end && strcmp(end, ".safetensors") == 0)
         return inspect_weights(path, true);
+    if (end && strcmp(end, ".h5") == 0)
+        return inspect_shard(path, command->verify);
     if (dsub_is_set(path))
         return inspect_dsub(path, command->verify);
     if (candidates_is_set(path))
@@ -140,7 +156,7 @@ static int inspect(const struct command *command)
         return inspect_weights(path, false);
     if (has(path, "manifest.json") || has(path, "checkpoints"))
         return inspect_checkpoint(path, command->verify);
-    return FAIL("%s is neither a run, a checkpoint, a D_sub, a set of candidates nor a folder of weights", path);
+    return FAIL("%s is neither a run, a checkpoint, a D_sub, a set of candidates, a file of one, nor a folder of weights", path);
 }
 
 int cmd_inspect(const struct command *command) { return agree_status(command->world, command->world->rank == 0 ? inspect(command) : OK); }

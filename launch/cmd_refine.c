@@ -184,7 +184,7 @@ static void print_report(const struct refine *r, json_t *total)
 static void say_why_empty(json_t *total, char *out, size_t size)
 {
     json_t *pairs = json_object_get(total, "pairs");
-    snprintf(out, size, "D_sub would be empty: of the pairs %lld are contradicted by the judge's scores, %lld tied, %lld have too few scores, %lld equal responses, and %lld a side without a usable critique%s",
+    snprintf(out, size, "D_sub would be empty: of the pairs %lld are contradicted by the judge's scores, %lld tied, %lld have too few scores, %lld equal responses, and %lld a side without a usable critique (empty, cut, without a score, or on a path longer than data.max_path_tokens)%s",
              (long long)number(pairs, pair_verdict_name(PAIR_CONTRADICTS)), (long long)number(pairs, pair_verdict_name(PAIR_TIE)), (long long)number(pairs, pair_verdict_name(PAIR_TOO_FEW_SCORES)),
              (long long)number(pairs, pair_verdict_name(PAIR_EQUAL_RESPONSES)), (long long)number(total, "empty_sides"),
              number(pairs, pair_verdict_name(PAIR_TOO_FEW_SCORES)) > 0 ? ". A judge that seldom writes a score may be made to: critique with generate.force_score=true" : "");

@@ -126,9 +126,26 @@ static int check_resumed(const struct run *r, const struct checkpoint_info *info
     return OK;
 }
 
+/* backbone.path may be another place, not another network: weights come from the checkpoint, the config from there. */
+static int check_network(const struct run *r)
+{
+    char folder[2048], json[2100];
+    struct model_config began, is;
+    TRY(path_join(folder, sizeof folder, r->config->run.dir, "model"));
+    TRY(path_join(json, sizeof json, folder, "config.json"));
+    if (!file_exists(json))
+        return OK;
+    TRY(model_config_read(folder, &began));
+    TRY(model_config_read(r->config->backbone.path, &is));
+    const char *key = model_config_difference(&began, &is);
+    CHECK_USAGE(!key, "the config.json of backbone.path %s has another %s than %s, with which this run began: name that model, or choose another run.dir", r->config->backbone.path, key, json);
+    return OK;
+}
+
 static int check_checkpoint(const struct run *r)
 {
     struct checkpoint_info info;
+    TRY(check_network(r));
     TRY(checkpoint_read_info(r->checkpoint, &info));
     int status = check_resumed(r, &info);
     checkpoint_info_clear(&info);
@@ -332,9 +349,9 @@ int cmd_train(const struct command *command)
     struct run run = {.command = command, .config = &command->config};
     CHECK_USAGE(command->argc == 0, "train takes no argument '%s': everything is in the config", command->argv[0]);
     CHECK_USAGE(*command->config.backbone.path, "backbone.path is not set: name a Hugging Face folder");
+    CHECK_USAGE(*command->config.run.dir, "run.dir is empty: name the folder of the run");
     if (command->dry_run)
         return dry_run(command);
-    stop_on_signals();          /* before the data are encoded, which may take minutes: a stop that comes then is kept for the first step */
     TRY(agree_status(command->world, command->world->rank == 0 ? dir_make(command->config.run.dir) : OK));
     TRY(train_data_prepare(&command->config, command->world, &run.data));
     TRY(watchdog_start((int64_t[]){[WATCHDOG_COMPUTE] = command->config.device.watchdog_seconds, [WATCHDOG_IO] = command->config.device.watchdog_io_seconds}, command->world->rank));

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/log.h"
+#include "dataset/plan.h"
 
 void memory_print(const struct trainer_bytes *b)
 {
@@ -39,6 +40,7 @@ int dry_run(const struct command *command)
     const struct config *c = &command->config;
     int data = (int)c->mesh.data, tensor = (int)c->mesh.tensor;
     CHECK_USAGE(data > 0, "a dry run needs mesh.data: the ranks it is for are not started");
+    TRY(plan_check_sizes(&(struct plan_options){.micro_batch_tokens = c->mesh.micro_batch_tokens, .max_path_tokens = c->data.max_path_tokens, .data_size = data, .pairs_per_step = c->objective.pairs_per_step}));
     TRY(model_config_read(c->backbone.path, &model));
     TRY(dry_run_count(c, &model, data, tensor, &bytes));
     if (command->world->rank != 0)

@@ -7,20 +7,22 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "comm/agree.h"
+#include "comm/stop.h"
 #include "launch/command.h"
 
-static const struct { const char *name; int (*run)(const struct command *); const char *usage, *what; } commands[] = {
-    {"train", cmd_train, "[--dry-run]", "train a reward model; resumes by itself (run.dir)"},
-    {"critique", cmd_critique, "PAIRS.jsonl OUT_DIR", "N scored critiques of every response by the backbone; goes on where it stopped"},
-    {"refine", cmd_refine, "CANDIDATES_DIR OUT_DIR", "filter, then rank or summarise: candidates into a D_sub; goes on where it stopped"},
-    {"score", cmd_score, "MODEL IN.jsonl OUT.jsonl, or --serve PORT [--token-file FILE] [--listen ADDRESS] MODEL", "rewards of responses, critiques first; goes on where it stopped; or the same over HTTP, for this machine unless there is a token"},
-    {"import", cmd_import, "[--as candidates [--answers FILE]] IN.jsonl OUT_DIR", "pairs with critiques (JSON lines) into a D_sub, or, also from an engine's answers, into candidates"},
-    {"dump", cmd_dump, "[--what prompts] SET_DIR or PAIRS.jsonl", "a set as JSON lines on standard output; or the judge's calls for another engine"},
-    {"export", cmd_export, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
-    {"sample", cmd_sample, "MODEL PROMPTS.jsonl OUT.jsonl", "responses, each judged by MODEL itself: best and worst into OUT.jsonl, all into OUT.all.jsonl; goes on where it stopped"},
-    {"evaluate", cmd_evaluate, "BENCHMARK FILE [--model MODEL] [--judge] [--scores FILE] [OUT_DIR]", "the table of a benchmark (rewardbench, rewardbench-2, rm-bench, judgebench, criticbench) by the rewards of MODEL; --judge: by its judge's scores; --scores: by existing ones; with OUT_DIR MODEL's evaluation goes on where it stopped"},
-    {"config", cmd_config, "[section.key]...", "the config as it is resolved, or the values of some keys, one a line"},
-    {"inspect", cmd_inspect, "[--verify] PATH", "what a checkpoint, D_sub or set of candidates holds; --verify checks every checksum"},
+/* stops: on SIGUSR1 and SIGTERM, with its state saved. */
+static const struct { const char *name; int (*run)(const struct command *); bool stops; const char *usage, *what; } commands[] = {
+    {"train", cmd_train, true, "[--dry-run]", "train a reward model; resumes by itself (run.dir)"},
+    {"critique", cmd_critique, true, "PAIRS.jsonl OUT_DIR", "N scored critiques of every response by the backbone; goes on where it stopped"},
+    {"refine", cmd_refine, true, "CANDIDATES_DIR OUT_DIR", "filter, then rank or summarise: candidates into a D_sub; goes on where it stopped"},
+    {"score", cmd_score, true, "MODEL IN.jsonl OUT.jsonl, or --serve PORT [--token-file FILE] [--listen ADDRESS] MODEL", "rewards of responses, critiques first; goes on where it stopped; or the same over HTTP, for this machine unless there is a token"},
+    {"import", cmd_import, false, "[--as candidates [--answers FILE]] IN.jsonl OUT_DIR", "pairs with critiques (JSON lines) into a D_sub, or, also from an engine's answers, into candidates"},
+    {"dump", cmd_dump, false, "[--what prompts] SET_DIR or PAIRS.jsonl", "a set as JSON lines on standard output; or the judge's calls for another engine"},
+    {"export", cmd_export, false, "RUN_OR_CHECKPOINT OUT_DIR", "a checkpoint as a Hugging Face folder"},
+    {"sample", cmd_sample, true, "MODEL PROMPTS.jsonl OUT.jsonl", "responses, each judged by MODEL itself: best and worst into OUT.jsonl, all into OUT.all.jsonl; goes on where it stopped"},
+    {"evaluate", cmd_evaluate, true, "BENCHMARK FILE [--model MODEL] [--judge] [--scores FILE] [OUT_DIR]", "the table of a benchmark (rewardbench, rewardbench-2, rm-bench, judgebench, criticbench) by the rewards of MODEL; --judge: by its judge's scores; --scores: by existing ones; with OUT_DIR MODEL's evaluation goes on where it stopped"},
+    {"config", cmd_config, false, "[section.key]...", "the config as it is resolved, or the values of some keys, one a line"},
+    {"inspect", cmd_inspect, false, "[--verify] PATH", "what a checkpoint, D_sub, set of candidates or a file of one holds; --verify checks every checksum"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
@@ -124,6 +126,7 @@ static int run(int argc, char **argv, struct command *command, struct arguments 
 static void report(struct comm *world, int status)
 {
     bool shared = trace_is_shared();
+    stop_no_more();         /* the abort of another rank ends this one's sleep */
     for (unsigned left = world->rank != 0 && !shared ? 2 : 0; left > 0;)     /* a signal ends a sleep early */
         left = sleep(left);
     if (world->rank == 0 || !shared)
@@ -132,6 +135,9 @@ static void report(struct comm *world, int status)
         comm_mpi_abort(world, status);
 }
 
+/* What was printed has reached its file: a full disk is no success. */
+static int flush_output(void) { return fflush(stdout) != 0 || ferror(stdout) ? FAIL("cannot write standard output") : OK; }
+
 int main(int argc, char **argv)
 {
     struct command *command = calloc(1, sizeof *command);
@@ -139,12 +145,17 @@ int main(int argc, char **argv)
     if (!command || !arguments.sets)
         return 1;
     command->argv = calloc((size_t)argc + 1, sizeof(char *));
+    int index = argc < 2 ? -1 : find_command(argv[1]);
+    if (index >= 0 && commands[index].stops)
+        stop_on_signals();          /* before MPI starts and data are read, which may take minutes: a stop that comes then is kept */
     int status = command->argv ? comm_mpi_start(&argc, &argv, &command->world) : FAILED;
     if (!command->world)
         return 1;
     log_rank(command->world->rank);
     if (status == OK)
         status = run(argc, argv, command, &arguments);
+    if (status == OK)
+        status = flush_output();
     if (status != OK && status != STOPPED && *trace_sentence())
         report(command->world, status);
     comm_mpi_stop(&command->world);

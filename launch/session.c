@@ -7,7 +7,6 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "comm/agree.h"
-#include "comm/stop.h"
 #include "comm/watchdog.h"
 #include "launch/open_device.h"
 #include "launch/special_tokens.h"
@@ -89,7 +88,6 @@ static int open_text(struct session *s)
 int session_open(const struct command *command, const char *model, bool batch_invariant, struct session *s)
 {
     *s = (struct session){.world = command->world, .config = command->config};
-    stop_on_signals();
     TRY(watchdog_start((int64_t[]){[WATCHDOG_COMPUTE] = s->config.device.watchdog_seconds, [WATCHDOG_IO] = s->config.device.watchdog_io_seconds}, s->world->rank));
     TRY(share_paths(model, s));
     TRY(mesh_create(s->world, (int)s->config.mesh.data, (int)s->config.mesh.tensor, s->config.mesh.allow_split, &s->mesh));

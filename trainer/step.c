@@ -54,7 +54,7 @@ static int gradients(struct trainer *t, const struct step_batch *batch, const st
     TRY(queue_gradients(t, batch, next));
     TRY(t->device->ops->synchronize(&t->device->stream));
     *sums = heads_sums(t->heads);
-    return all_reduce(t->mesh->data, sums, 4, COMM_F64, COMM_SUM, NULL);
+    return all_reduce(t->mesh->data, sums, sizeof *sums / sizeof(double), COMM_F64, COMM_SUM, NULL);
 }
 
 static int fill_result(const struct step_batch *batch, double lambda, const struct loss_sums *sums, struct step_result *r)
@@ -64,7 +64,7 @@ static int fill_result(const struct step_batch *batch, double lambda, const stru
         .step = batch->step, .epoch = batch->epoch, .lambda = lambda,
         .critique_loss = critique ? sums->critique : NAN,
         .reward_loss = reward ? sums->reward : NAN,
-        .reward_accuracy = reward ? sums->correct : NAN,
+        .reward_accuracy = reward ? sums->correct / sums->compared : NAN,       /* float32 weights add up to 1 only nearly */
         .reward_margin = reward ? sums->margin : NAN,
         .loss = (critique ? lambda * sums->critique : 0.0) + (reward ? (1.0 - lambda) * sums->reward : 0.0),
         .tokens = batch->tokens, .tokens_unshared = batch->tokens_unshared, .operations = batch->operations, .n_pairs = batch->n_pairs,

@@ -77,6 +77,25 @@ early() { # the manifest alone is left: what is refused was compared before the 
 }
 cp -r "$dir/tiny" "$dir/other" && rm -r "$dir/other/dsub" && "$TINY_FOLDER" "$dir/other" llama 2 21 || exit 1
 check "a changed option is refused before the model is allocated or a tensor read" early 2 "optimizer.beta2 was" optimizer.beta2=0.9
+another_network() { # the same shapes with another rotary embedding: Llama 3 and 3.1 differ so
+    mkdir -p "$dir/rope"; cp "$dir/tiny"/* "$dir/rope" 2>/dev/null
+    sed -i -E 's/"rope_theta": *[0-9.]+/"rope_theta": 500000.0/' "$dir/rope/config.json"
+    early 2 "has another rope_theta than" backbone.path="$dir/rope"
+}
+check "and so is a backbone whose config is another" another_network
+elsewhere() { # a checkpoint that goes on from the same network in another place, and its export, whatever backbone.path says
+    rm -rf "$dir/moved"; cp -r "$dir/tiny" "$dir/moved"; rm -rf "$dir/moved/dsub"
+    train 2 data2.parts backbone.path="$dir/moved" || return 1
+    "$CRITIC_RM" export --set backbone.path="$dir/rope" "$dir/data2.parts" "$dir/exported" || return 1
+    cmp "$dir/exported/critic-rm.json" "$dir/data2.parts/model/critic-rm.json" && ! grep 500000 "$dir/exported/config.json"
+}
+check "the same network in another place is the same; export takes the run's own" elsewhere
+unwritable() { status 1 "$CRITIC_RM" export --set backbone.path="$dir/nothing" "$dir/lone" "$dir/later" && [ ! -e "$dir/later/model.safetensors" ]; }
+cp -r "$(ls -d "$dir"/data2.parts/checkpoints/step_* | tail -n 1)" "$dir/lone"
+check "an export that lacks a config says so before it writes weights" unwritable
+check "a loss that never trains the reward head is refused" says 2 "the reward head would never be trained" train 1 bad objective.beta=0
+check "and so in joint" says 2 "the reward head would never be trained" train 1 bad objective.mode=joint objective.lambda=1
+check "a run without a folder is refused" says 2 "run.dir is empty" ranks 1 train --set backbone.path="$dir/tiny" --set run.dir=
 check "and so is another set" early 1 "is not the set this run began with" data.train="$dir/other/dsub"
 check "a mesh that does not divide the ranks is refused" says 2 "does not divide the 2 ranks" train 2 bad mesh.tensor=3
 check "a mesh that does not divide the heads is refused with those that work" says 2 "use 1, 2, 4" train 3 bad mesh.tensor=3

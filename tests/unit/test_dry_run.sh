@@ -22,6 +22,9 @@ check "and with tensor 16, key/value heads replicated" fits llama-3.1-70b mesh.d
 check "the 8B config's table adds up" table llama-3.1-8b
 check "a tensor axis that does not divide the heads is refused" says 2 "use 1, 2, 4, 8" dry llama-3.1-70b mesh.tensor=7
 check "a dry run of an unknown number of ranks is refused" says 2 "needs mesh.data" dry llama-3.1-70b mesh.data=0
+check "a data axis larger than a step is refused" says 2 "larger than objective.pairs_per_step" dry llama-3.1-70b mesh.data=65
+full() { dry llama-3.1-70b >/dev/full; }
+check "output that is lost is a failure" says 1 "cannot write standard output" full
 check "nothing was written" test ! -e "$SOURCE/runs/llama-3.1-70b"
 
 helped() {

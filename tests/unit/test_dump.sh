@@ -32,6 +32,7 @@ as_dsub() { # the second pair, with a critique of its chosen response too
 check "such lines make a D_sub too" as_dsub
 check "a set of candidates is not written over" says 1 "already holds a complete set" run import --as candidates "$dir/in.jsonl" "$dir/set"
 check "inspect counts them" eval '"$CRITIC_RM" inspect "$dir/set" | grep -qF "5: 3 with a score, 1 cut by the limit, 1 without text"'
+check "and of one file its own" eval '"$CRITIC_RM" inspect --verify "$dir/set/candidates-00000-of-00002.h5" >"$dir/one" && grep -qE "^candidates +5$" "$dir/one" && grep -qF "every chunk has its checksum" "$dir/one"'
 check "inspect --verify passes" eval '"$CRITIC_RM" inspect --verify "$dir/set" | grep -qF "verified"'
 flip() {
     local file=$dir/set/candidates-00000-of-00002.h5

@@ -50,6 +50,22 @@ static void an_inclusive_ramp_is_one_step_ahead_and_ends_at_one_minus_beta(void 
     near(lambda_at(&s, 9), 0.4);
 }
 
+static void refuses(int mode, double beta, double constant)
+{
+    struct config config = {.objective = {.mode = mode, .epochs = 2, .beta = beta, .lambda = constant}};
+    struct lambda_schedule s;
+    assert_int_equal(lambda_schedule_make(&config, 5, &s), USAGE);
+    assert_non_null(strstr(trace_sentence(), "never be trained"));
+    trace_clear();
+}
+
+static void what_never_trains_the_head_is_refused(void **state)
+{
+    (void)state;
+    refuses(MODE_CRITIC_RM, 0.0, 0.3);
+    refuses(MODE_JOINT, 0.9, 1.0);
+}
+
 static void the_other_modes_are_constant(void **state)
 {
     (void)state;
@@ -78,6 +94,7 @@ static void an_epoch_of_one_step_that_would_never_train_the_head_is_refused(void
     struct lambda_schedule s;
     config.objective.mode = MODE_CRITIC_RM;
     config.objective.epochs = 2;
+    config.objective.beta = 0.9;
     assert_int_equal(lambda_schedule_make(&config, 1, &s), USAGE);
     assert_non_null(strstr(trace_sentence(), "objective.ramp_inclusive: true"));
     trace_clear();
@@ -93,6 +110,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lambda_is_one_until_the_last_epoch_and_falls_by_beta_over_it),
         cmocka_unit_test(an_inclusive_ramp_is_one_step_ahead_and_ends_at_one_minus_beta),
+        cmocka_unit_test(what_never_trains_the_head_is_refused),
         cmocka_unit_test(the_other_modes_are_constant),
         cmocka_unit_test(the_reward_head_counts_only_steps_where_lambda_is_below_one),
         cmocka_unit_test(an_epoch_of_one_step_that_would_never_train_the_head_is_refused),

@@ -127,6 +127,7 @@ static int check_out(const char *out)
 int export_model(const struct export_options *options)
 {
     int status = OK;
+    char *config = NULL;
     struct exporting e = {.options = options};
     TRY(check_out(options->out));
     TRY(reader_open(options->checkpoint, &e.reader));
@@ -134,11 +135,13 @@ int export_model(const struct export_options *options)
     CHECK_DONE(manifest_find(e.manifest, reward_head) >= 0, "%s holds no %s", options->checkpoint, reward_head);
     TRY_DONE(plan(&e));
     TRY_DONE(dir_make(options->out));
+    TRY_DONE(export_texts(options, &e.manifest->info, &config));        /* before the weights, which take long */
     for (int i = 0; i < e.n_files; i++)
         TRY_DONE(write_file(&e, i));
     TRY_DONE(write_index(&e));
-    TRY_DONE(export_texts(options, &e.manifest->info));
+    TRY_DONE(export_config_write(options, config));
 done:
+    free(config);
     free(e.block);
     free(e.file_of);
     reader_close(&e.reader);

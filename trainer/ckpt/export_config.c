@@ -130,20 +130,22 @@ static int copy_tokenizer(const char *from, const char *to, int64_t pad_token)
     return OK;
 }
 
-int export_texts(const struct export_options *options, const struct checkpoint_info *info)
+int export_texts(const struct export_options *options, const struct checkpoint_info *info, char **config)
 {
-    int status = OK;
-    char path[1200], *json = NULL, *text = NULL;
+    char path[1200], *json = NULL;
     size_t n_bytes;
     int64_t pad_token = 0;
     TRY(path_join(path, sizeof path, options->model, "config.json"));
     TRY(file_read(path, &json, &n_bytes));
-    TRY_DONE(export_config(json, n_bytes, path, options->dtype, info->reward_token, info->reward_token_text, &text, &pad_token));
-    TRY_DONE(copy_tokenizer(options->model, options->out, pad_token));
-    TRY_DONE(path_join(path, sizeof path, options->out, "config.json"));
-    TRY_DONE(file_write_atomic(path, text, strlen(text)));
-done:
+    int status = export_config(json, n_bytes, path, options->dtype, info->reward_token, info->reward_token_text, config, &pad_token);
     free(json);
-    free(text);
-    return status;
+    TRY(status);
+    return copy_tokenizer(options->model, options->out, pad_token);
+}
+
+int export_config_write(const struct export_options *options, const char *config)
+{
+    char path[1200];
+    TRY(path_join(path, sizeof path, options->out, "config.json"));
+    return file_write_atomic(path, config, strlen(config));
 }

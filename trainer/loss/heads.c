@@ -25,7 +25,7 @@ struct heads {
     size_t n_bytes;
     /* host */
     float *host_reward;
-    double host_sums[4];
+    double host_sums[4], compared;
 };
 
 static int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -173,6 +173,8 @@ static int run_critique(struct heads *h, const struct placed_forest *f, const vo
 static int compare(struct heads *h, const struct placed_forest *f, float scale)
 {
     TRY(h->device->ops->zero(stream_of(h), h->dr, (size_t)f->forest->n_rewards * 4));
+    for (int32_t i = 0; i < f->forest->n_comparisons; i++)
+        h->compared += (double)f->forest->comparison[i].weight;
     struct bradley_terry_args args = {.n_comparisons = f->forest->n_comparisons, .chosen = f->chosen, .rejected = f->rejected, .weight = f->comparison_weight,
                                       .r = h->r, .dr = h->dr, .scale = scale, .loss = &h->sums[1], .correct = &h->sums[2], .margin = &h->sums[3]};
     return h->device->kernels->bradley_terry(stream_of(h), &args);
@@ -208,7 +210,11 @@ int heads_run(struct heads *h, const struct placed_forest *placed, const void *h
     return OK;
 }
 
-int heads_reset(struct heads *h) { return h->device->ops->zero(stream_of(h), h->sums, 4 * sizeof *h->sums); }
+int heads_reset(struct heads *h)
+{
+    h->compared = 0.0;
+    return h->device->ops->zero(stream_of(h), h->sums, 4 * sizeof *h->sums);
+}
 
 int heads_rewards(struct heads *h, const float **reward)
 {
@@ -220,4 +226,4 @@ int heads_rewards(struct heads *h, const float **reward)
 
 int heads_queue_sums(struct heads *h) { return h->device->ops->copy(stream_of(h), h->host_sums, h->sums, sizeof h->host_sums, DEVICE_TO_HOST); }
 
-struct loss_sums heads_sums(const struct heads *h) { return (struct loss_sums){h->host_sums[0], h->host_sums[1], h->host_sums[2], h->host_sums[3]}; }
+struct loss_sums heads_sums(const struct heads *h) { return (struct loss_sums){h->host_sums[0], h->host_sums[1], h->host_sums[2], h->host_sums[3], h->compared}; }

@@ -18,7 +18,7 @@ struct heads_options {
 };
 
 /* Sums over the forests since heads_reset, of this data rank; equal on its tensor ranks. Weights are the forests' own (already normalised in training). */
-struct loss_sums { double critique, reward, correct, margin; };
+struct loss_sums { double critique, reward, correct, margin, compared /* the comparisons' weights, of which correct is a part */; };
 
 size_t heads_bytes(const struct model_config *model, const struct heads_options *options, enum dtype dtype, int tensor_size);
 int heads_create(const struct model_config *model, struct store *store, const struct heads_options *options, struct heads **out);

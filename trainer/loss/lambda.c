@@ -8,6 +8,9 @@ int lambda_schedule_make(const struct config *config, int64_t steps_per_epoch, s
     CHECK_USAGE(config->objective.mode != MODE_CRITIC_RM || steps_per_epoch > 1 || config->objective.ramp_inclusive,
                 "an epoch is one step, so lambda(t) would stay 1 and the reward head would never be trained: "
                 "lower objective.pairs_per_step or set objective.ramp_inclusive: true");
+    CHECK_USAGE(config->objective.mode != MODE_CRITIC_RM || config->objective.beta > 0.0, "with objective.beta 0 lambda(t) would stay 1 and the reward head would never be trained: raise it, or set "
+                "objective.mode: critique-only");
+    CHECK_USAGE(config->objective.mode != MODE_JOINT || config->objective.lambda < 1.0, "with objective.lambda 1 the reward head would never be trained: lower it, or set objective.mode: critique-only");
     *out = (struct lambda_schedule){
         .mode = (enum objective_mode)config->objective.mode,
         .epochs = config->objective.epochs,

@@ -132,6 +132,21 @@ int model_config_read(const char *folder, struct model_config *out)
     return status;
 }
 
+const char *model_config_difference(const struct model_config *a, const struct model_config *b)
+{
+    const struct { bool same; const char *key; } all[] = {
+        {a->family == b->family, "model_type"}, {a->hidden == b->hidden, "hidden_size"}, {a->layers == b->layers, "num_hidden_layers"}, {a->heads == b->heads, "num_attention_heads"},
+        {a->kv_heads == b->kv_heads, "num_key_value_heads"}, {a->head_dim == b->head_dim, "head_dim"}, {a->ffn == b->ffn, "intermediate_size"}, {a->vocab == b->vocab, "vocab_size"},
+        {a->rms_eps == b->rms_eps, "rms_norm_eps"}, {a->rope_theta == b->rope_theta, "rope_theta"},
+        {a->rope_llama3 == b->rope_llama3 && a->rope_factor == b->rope_factor && a->rope_low_freq_factor == b->rope_low_freq_factor && a->rope_high_freq_factor == b->rope_high_freq_factor &&
+             a->rope_original_max_position == b->rope_original_max_position, "rope_scaling"},
+        {a->tie_embeddings == b->tie_embeddings, "tie_word_embeddings"}, {a->sliding_window == b->sliding_window, "sliding_window"}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (!all[i].same)
+            return all[i].key;
+    return NULL;
+}
+
 static bool tensor_works(const struct model_config *m, int t)
 {
     return m->heads % t == 0 && m->ffn % t == 0 && (m->kv_heads % t == 0 || t % m->kv_heads == 0);

@@ -22,6 +22,9 @@ struct model_config {
 int model_config_read(const char *folder, struct model_config *out);
 int model_config_parse(const char *json, size_t n_bytes, const char *where, struct model_config *out);
 
+/* The key of config.json in which two networks differ, or NULL: how many positions a model may read is no difference, its numbers are the same. */
+const char *model_config_difference(const struct model_config *a, const struct model_config *b);
+
 /* USAGE, naming the sizes that work, unless the tensor axis divides the query heads and the feed-forward width, and divides or is a multiple of the KV heads. */
 int model_config_check_tensor(const struct model_config *model, int tensor_size);
 
