@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "dataset/text.h"
 #include "dataset/unrender.h"
@@ -69,8 +70,10 @@ static int prompt_json(const struct unrendered *u, bool exact, bool conversation
 {
     static const char transcript[] = "\n\nHuman:";
     const struct message *first = &u->message[0];
-    if (!exact)
+    if (!exact) {
+        log_warn("a prompt quotes the chat template's own words, or was rendered by another one, and is written as it was rendered; import would render it once more: %.80s", u->text);
         return repaired(u->text, strlen(u->text), out);
+    }
     if (!conversation && u->n == 1 && strncmp(first->text, transcript, strlen(transcript)) != 0)
         return repaired(first->text, first->n_bytes, out);
     *out = json_array();

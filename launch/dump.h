@@ -12,7 +12,7 @@ int dump_check_tokenizer(const struct encoder *encoder, const struct shard_meta 
 
 /* The text of tokens, as a JSON string; bytes that are no UTF-8 become U+FFFD. */
 int dump_text(const struct encoder *encoder, struct tokens tokens, json_t **out);
-/* A prompt: a string or a list of messages where it can be read back from its tokens (a list always, for conversations), else the rendered text. */
+/* A prompt: a string or a list of messages where it can be read back from its tokens (a list always, for conversations), else the rendered text, with a warning. */
 int dump_prompt(const struct encoder *encoder, struct tokens tokens, bool conversation, json_t **out);
 /* A member of an object, left out where there is no score. */
 void dump_score(json_t *object, const char *key, float score);
