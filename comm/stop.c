@@ -20,7 +20,11 @@ void stop_on_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
-void stop_no_more(void) { signal(SIGTERM, SIG_DFL); }
+void stop_no_more(void)
+{
+    signal(SIGUSR1, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
 
 void stop_on_interrupt(void)
 {

@@ -5,7 +5,7 @@
 #include "comm/comm.h"
 
 void stop_on_signals(void);
-/* From here on SIGTERM ends this process again, as whoever ends a job expects. */
+/* From here on both end this process again. */
 void stop_no_more(void);
 /* SIGINT too, for what a user ends by hand; a second one ends the process at once. */
 void stop_on_interrupt(void);

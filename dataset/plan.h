@@ -60,10 +60,10 @@ struct step_plan {
 };
 
 struct plan;
-/* set is borrowed. USAGE for a budget below 2 x max_path_tokens, data axis above pairs_per_step, a cross tree above the budget, a pair
- * without what the mode reads; FAILED for a path above max_path_tokens. */
 /* What can be said without the set: USAGE where a micro-batch does not hold two paths, or there are fewer pairs in a step than ranks on the data axis. plan_create checks it too. */
 int plan_check_sizes(const struct plan_options *options);
+/* set is borrowed. USAGE for a budget below 2 x max_path_tokens, data axis above pairs_per_step, a cross tree above the budget, a pair
+ * without what the mode reads; FAILED for a path above max_path_tokens. */
 int plan_create(const struct plan_set *set, const struct plan_options *options, struct plan **out);
 void plan_free(struct plan **plan);
 int64_t plan_steps_per_epoch(const struct plan *plan);

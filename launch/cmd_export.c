@@ -46,9 +46,11 @@ static int look_for_model(const char *folder, const char *name, char *out, size_
 static int find_model(const struct command *command, const char *checkpoint, char *out, size_t size)
 {
     bool found;
+    char attempt[1400];
     TRY(look_for_model(command->argv[0], "model", out, size, &found));
-    if (!found)
-        TRY(look_for_model(checkpoint, "../../model", out, size, &found));      /* RUN/checkpoints/step_N was named */
+    TRY(path_join(attempt, sizeof attempt, checkpoint, "../../attempt"));
+    if (!found && file_exists(attempt))         /* RUN/checkpoints/step_N was named */
+        TRY(look_for_model(checkpoint, "../../model", out, size, &found));
     if (found)
         return OK;
     snprintf(out, size, "%s", command->config.backbone.path);
@@ -67,7 +69,7 @@ static int export_it(const struct command *command)
     TRY(find_model(command, checkpoint, model, sizeof model));
     const struct export_options options = {.checkpoint = checkpoint, .model = model, .out = command->argv[1], .dtype = (enum dtype)command->config.device.dtype};
     TRY(export_model(&options));
-    log_info("exported %s to %s in %s", checkpoint, options.out, dtype_name(options.dtype));
+    log_info("exported %s to %s in %s, with the config and tokenizer of %s", checkpoint, options.out, dtype_name(options.dtype), model);
     return OK;
 }
 

@@ -280,6 +280,8 @@ static int begin_files(struct run *r)
     if (r->command->world->rank != 0)
         return OK;
     TRY(path_join(path, sizeof path, r->config->run.dir, "model"));
+    if (!*r->checkpoint)            /* nothing was trained here: what an earlier start left is of its own network */
+        TRY(model_files_remove(path));
     TRY(model_files_copy(r->config->backbone.path, path));
     struct trained_as trained = {.mode = r->config->objective.mode};
     memcpy(trained.template, r->tokens.template, sizeof trained.template);

@@ -10,7 +10,7 @@
 #include "comm/stop.h"
 #include "launch/command.h"
 
-/* stops: on SIGUSR1 and SIGTERM, with its state saved. */
+/* stops: looks whether SIGUSR1 or SIGTERM came; the others are ended by them. */
 static const struct { const char *name; int (*run)(const struct command *); bool stops; const char *usage, *what; } commands[] = {
     {"train", cmd_train, true, "[--dry-run]", "train a reward model; resumes by itself (run.dir)"},
     {"critique", cmd_critique, true, "PAIRS.jsonl OUT_DIR", "N scored critiques of every response by the backbone; goes on where it stopped"},
@@ -117,6 +117,8 @@ static int run(int argc, char **argv, struct command *command, struct arguments 
         }
         return OK;
     }
+    if (command->dry_run || command->scores)         /* over in a moment, and nobody looks */
+        stop_no_more();
     TRY(share_config(command, a));
     return commands[index].run(command);
 }
@@ -126,7 +128,7 @@ static int run(int argc, char **argv, struct command *command, struct arguments 
 static void report(struct comm *world, int status)
 {
     bool shared = trace_is_shared();
-    stop_no_more();         /* the abort of another rank ends this one's sleep */
+    stop_no_more();                 /* the abort of another rank ends this one's sleep */
     for (unsigned left = world->rank != 0 && !shared ? 2 : 0; left > 0;)     /* a signal ends a sleep early */
         left = sleep(left);
     if (world->rank == 0 || !shared)

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "comm/stop.h"
 #include "launch/pace.h"
 
 /* A part at work. */
@@ -78,8 +79,11 @@ static int run_mine(struct part_run *r)
     int32_t n = parts_deal(parts, r->done, data->rank, data->size, r->mine);
     for (int32_t i = 0; i < n; i++)
         r->pace.n_mine += parts_range(parts, r->mine[i]).end - parts_range(parts, r->mine[i]).first;
-    for (int32_t i = 0; i < n && !r->pace.stop; i++)
-        TRY(begin_part(r, r->mine[i]));
+    for (int32_t i = 0; i < n && !r->pace.stop; i++) {
+        TRY(stop_requested(r->job->session->mesh->tensor, &r->pace.stop));      /* a part may need no pass */
+        if (!r->pace.stop)
+            TRY(begin_part(r, r->mine[i]));
+    }
     return pace_until(&r->pace, generator_is_idle);
 }
 

@@ -121,7 +121,7 @@ template <class X, class T, bool PER_WARP> GPU_DEVICE void norm_backward(const s
     const struct rmsnorm_args &a = b.a;
     const int N = chunk_of<T>::N, CHUNKS = chunks_of_thread<PER_WARP>::N;
     struct team team = team_of<PER_WARP>();
-    bool aligned = norm_aligned<T>(a, a.x, a.dy, a.dx), floats_aligned = a.cols % 4 == 0 && aligned;
+    bool aligned = norm_aligned<T>(a, a.x, a.dy, a.dx);
     float dweight[CHUNKS * N];
     for (int i = 0; i < CHUNKS * N; i++)
         dweight[i] = 0.0f;
@@ -133,7 +133,7 @@ template <class X, class T, bool PER_WARP> GPU_DEVICE void norm_backward(const s
         int64_t c = column<T>(team, k);
         int n = in_row<T>(c, a.cols);
         if (n > 0 && first < a.rows)
-            store_elems<N>(b.partial + team.first * a.cols + c, dweight + k * N, n, floats_aligned);
+            store_elems<N>(b.partial + team.first * a.cols + c, dweight + k * N, n, aligned);
     }
 }
 

@@ -90,6 +90,20 @@ elsewhere() { # a checkpoint that goes on from the same network in another place
     cmp "$dir/exported/critic-rm.json" "$dir/data2.parts/model/critic-rm.json" && ! grep 500000 "$dir/exported/config.json"
 }
 check "the same network in another place is the same; export takes the run's own" elsewhere
+replaced() { # a start that came to no checkpoint leaves its network; the next one's takes its place, and is the run's
+    train 1 replaced backbone.path="$dir/rope" checkpoint.every=1000 optimizer.lr=1e30 >/dev/null 2>&1
+    [ -e "$dir/replaced/model/config.json" ] && [ ! -e "$dir"/replaced/checkpoints/step_*/manifest.json ] || return 1
+    status 3 train 1 replaced checkpoint.stop_after=2 || return 1
+    ! grep 500000 "$dir/replaced/model/config.json" || return 1
+    says 2 "has another rope_theta than" train 1 replaced backbone.path="$dir/rope" && train 1 replaced
+}
+check "without a checkpoint a run is its latest start's" replaced
+thirds() { # of three pairs a step, whose float32 weights do not add up to one
+    train 2 thirds objective.mode=reward-only objective.pairs_per_step=3 data.eval_last=2 || return 1
+    sed -nE 's/.*"reward_accuracy":([^,]*),.*/\1/p' "$dir/thirds/metrics.jsonl" >"$dir/thirds/accuracy"
+    awk '{ d = 3 * $1 - int(3 * $1 + 0.5); if (d > 1e-11 || d < -1e-11) exit 1 } END { exit NR != 14 }' "$dir/thirds/accuracy" || { cat "$dir/thirds/accuracy"; return 1; }
+}
+check "the accuracy is a count over a count" thirds
 unwritable() { status 1 "$CRITIC_RM" export --set backbone.path="$dir/nothing" "$dir/lone" "$dir/later" && [ ! -e "$dir/later/model.safetensors" ]; }
 cp -r "$(ls -d "$dir"/data2.parts/checkpoints/step_* | tail -n 1)" "$dir/lone"
 check "an export that lacks a config says so before it writes weights" unwritable

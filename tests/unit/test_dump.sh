@@ -33,6 +33,13 @@ check "such lines make a D_sub too" as_dsub
 check "a set of candidates is not written over" says 1 "already holds a complete set" run import --as candidates "$dir/in.jsonl" "$dir/set"
 check "inspect counts them" eval '"$CRITIC_RM" inspect "$dir/set" | grep -qF "5: 3 with a score, 1 cut by the limit, 1 without text"'
 check "and of one file its own" eval '"$CRITIC_RM" inspect --verify "$dir/set/candidates-00000-of-00002.h5" >"$dir/one" && grep -qE "^candidates +5$" "$dir/one" && grep -qF "every chunk has its checksum" "$dir/one"'
+one_flipped() { # a byte of the raw texts, which opening does not read
+    cp "$dir/set/candidates-00000-of-00002.h5" "$dir/flip.h5"
+    local at; at=$(grep -abo 'Score: 7.5' "$dir/flip.h5" | head -n 1 | cut -d: -f1)
+    printf 'X' | dd of="$dir/flip.h5" bs=1 seek="$at" conv=notrunc status=none
+    "$CRITIC_RM" inspect "$dir/flip.h5" && status 1 "$CRITIC_RM" inspect --verify "$dir/flip.h5"
+}
+check "and finds a flipped byte of its own" one_flipped
 check "inspect --verify passes" eval '"$CRITIC_RM" inspect --verify "$dir/set" | grep -qF "verified"'
 flip() {
     local file=$dir/set/candidates-00000-of-00002.h5

@@ -97,7 +97,7 @@ int heldout_evaluate(struct trainer *t, const struct heldout *h, bool with_rewar
     TRY_DONE(heads_queue_sums(t->heads));
     TRY_DONE(t->device->ops->synchronize(&t->device->stream));
     sums = heads_sums(t->heads);
-    TRY_DONE(all_reduce(t->mesh->data, &sums, 4, COMM_F64, COMM_SUM, NULL));
+    TRY_DONE(all_reduce(t->mesh->data, &sums, sizeof sums / sizeof(double), COMM_F64, COMM_SUM, NULL));
     TRY_DONE(all_reduce(t->mesh->data, tally.sum, (int64_t)n, COMM_F64, COMM_SUM, NULL));
     TRY_DONE(all_reduce(t->mesh->data, tally.count, (int64_t)n, COMM_F64, COMM_SUM, NULL));
     if (tally.targets > 0.0)

@@ -6,7 +6,7 @@
  * The residual stream (the input of each layer, its middle) and its gradient are float32 whatever the run's dtype: they are sums over all layers, and what bf16 loses of them no norm
  * brings back. What enters and leaves a product, and crosses the tensor axis, has the run's dtype.
  *
- * A layer keeps what its backward needs (struct layer_memory in backbone.c). With recompute only the layer's input is kept, and the layer is run again in the
+ * A layer keeps what its backward needs (struct layer_memory in backbone_state.h). With recompute only the layer's input is kept, and the layer is run again in the
  * backward. Either way the numbers are the same bits.
  */
 #ifndef TRAINER_MODEL_BACKBONE_H

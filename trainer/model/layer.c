@@ -5,7 +5,7 @@
  *     norm again         -> gather the normed input          needed by the weights' gradients
  *     through the block, to the gradient of the normed input (the first product awaits grad_TC)
  *                        -> sum it over the ranks            beside: gradients of some of the block's weights
- *     norm backward, dh  -> gather dh for the next block     beside: gradients of the rest, and where a layer is recomputed its forward
+ *     norm backward, dh  -> gather dh for the next block     beside: gradients of the rest
  */
 #include "trainer/model/layer.h"
 
@@ -282,12 +282,15 @@ static int down_backward(struct backbone *b, const struct layer_params *p, struc
 
 static int ffn_block_backward(struct backbone *b, const struct layer_params *p, struct layer_memory *l)
 {
-    TRY(residual_again(b, p->norm2, l->h_mid_SC, l->rstd2_S));
+    bool at_hand = b->n_slots == 1;         /* layer_recompute has left the normed input */
+    if (!at_hand)
+        TRY(residual_again(b, p->norm2, l->h_mid_SC, l->rstd2_S));
     TRY(down_backward(b, p, l));
     TRY(linear_dx(b, p->gate, l->gate_TF, b->part_TC, false));
     TRY(linear_dx(b, p->up, l->up_TF, b->part_TC, true));
     TRY(sum_rows_beside(b, b->part_TC, &b->summed));
-    TRY(await_rows(b, &b->normed));
+    if (!at_hand)
+        TRY(await_rows(b, &b->normed));
     TRY(linear_dw(b, p->gate, b->norm_TC, l->gate_TF));
     TRY(await_rows(b, &b->summed));
     TRY(residual_backward(b, p->norm2, l->h_mid_SC, l->rstd2_S, true));

@@ -10,6 +10,21 @@ const struct model_file model_files[] = {
     {"tokenizer.json", false}, {"tokenizer.json.gz", false}, {"tokenizer_config.json", true}, {"special_tokens_map.json", true}, {"tokenizer.model", false}, {"vocab.json", false},
     {"merges.txt", false}, {"added_tokens.json", false}, {"chat_template.jinja", false}, {"chat_template.json", false}, {"generation_config.json", false}, {"critic-rm.json", false}, {NULL, false}};
 
+static int remove_one(const char *folder, const char *name)
+{
+    char path[1200];
+    TRY(path_join(path, sizeof path, folder, name));
+    return file_remove(path);
+}
+
+int model_files_remove(const char *folder)
+{
+    TRY(remove_one(folder, "config.json"));
+    for (const struct model_file *file = model_files; file->name; file++)
+        TRY(remove_one(folder, file->name));
+    return OK;
+}
+
 static int copy_one(const char *from, const char *to, const char *name)
 {
     char source[1200], target[1200];

@@ -9,6 +9,9 @@ struct model_file { const char *name; bool has_pad; };      /* has_pad: JSON wit
 /* Ends with a NULL name. */
 extern const struct model_file model_files[];
 
+/* Removes them, config.json first. */
+int model_files_remove(const char *folder);
+
 /* Copies config.json and those of the files that are there; files that stand in `to` already are kept. */
 int model_files_copy(const char *from, const char *to);
 
