@@ -31,7 +31,7 @@ static int write_json(const char *path, json_t *value)
 /* ---- parts.json ------------------------------------------------------------------------------------------------------------------------------ */
 
 /* Texts are borrowed from json. */
-struct begun { json_t *json; const char *input, *input_hash, *as, *options, *tokenizer, *template, *judge, *model; int64_t input_bytes, n_records, records_per_part; };
+struct begun { json_t *json; const char *input, *input_hash, *as, *options, *tokenizer, *template, *judge, *model, *fingerprint; int64_t input_bytes, n_records, records_per_part; };
 
 static int parse(const char *path, const struct set_form *form, struct begun *b)
 {
@@ -54,6 +54,7 @@ static int parse(const char *path, const struct set_form *form, struct begun *b)
     TRY(json_get_text(b->json, "template", path, &b->template));
     TRY(json_get_text(b->json, "judge", path, &b->judge));
     TRY(json_get_text(b->json, "model", path, &b->model));
+    TRY(json_opt_text(b->json, "model_xxh3", path, &b->fingerprint));
     TRY(json_get_text(b->json, "options", path, &b->options));
     CHECK((b->n_records - 1) / b->records_per_part < MOST_PARTS, "%s makes more than %d parts: the file is damaged, make the set anew", path, MOST_PARTS);
     return OK;
@@ -62,7 +63,7 @@ static int parse(const char *path, const struct set_form *form, struct begun *b)
 static int load(const char *folder, const struct set_form *form, struct begun *out)
 {
     char path[2048];
-    *out = (struct begun){.input = "", .as = ""};
+    *out = (struct begun){.input = "", .as = "", .fingerprint = ""};
     TRY(path_join(path, sizeof path, folder, "parts.json"));
     CHECK(file_exists(path), "%s was never begun (no parts.json)", folder);
     TRY(json_parse_file(path, &out->json));
@@ -74,16 +75,18 @@ static int load(const char *folder, const struct set_form *form, struct begun *o
     return status;
 }
 
-static json_t *begun_json(const struct set_form *form, const struct parts_input *input, const struct shard_meta *meta, int64_t records_per_part, const char *options)
+static json_t *begun_json(const struct set_form *form, const struct parts_input *input, const struct shard_meta *meta, uint64_t fingerprint, int64_t records_per_part, const char *options)
 {
-    char hex[HASH_HEX_SIZE];
+    char hex[HASH_HEX_SIZE], model_hex[HASH_HEX_SIZE];
     hash_to_hex(input->hash, hex);
+    hash_to_hex(fingerprint, model_hex);
     json_t *from = json_pack("{s:s, s:I, s:I}", "hash", hex, "size", (json_int_t)input->n_bytes, "records", (json_int_t)input->n_records);
     json_object_set_new(from, "path", json_string(input->path));                /* left out when it is no UTF-8 */
     if (input->as)
         json_object_set_new(from, "as", json_string(input->as));
-    return json_pack("{s:s, s:i, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s}", "format", FORMAT, "version", PARTS_VERSION, "set", form->name, "input", from, "records_per_part",
-                     (json_int_t)records_per_part, "tokenizer", meta->tokenizer, "template", meta->template, "judge", meta->judge, "model", meta->model, "options", options);
+    return json_pack("{s:s, s:i, s:s, s:o, s:I, s:s, s:s, s:s, s:s, s:s, s:s}", "format", FORMAT, "version", PARTS_VERSION, "set", form->name, "input", from, "records_per_part",
+                     (json_int_t)records_per_part, "tokenizer", meta->tokenizer, "template", meta->template, "judge", meta->judge, "model", meta->model, "model_xxh3", model_hex,
+                     "options", options);
 }
 
 /* Sidecars without their parts.json could be of anything. */
@@ -104,7 +107,8 @@ static int check_no_parts(const char *folder, const struct set_form *form)
     return status;
 }
 
-static int begin_anew(const char *folder, const char *path, const struct set_form *form, const struct parts_input *input, const struct shard_meta *meta, const struct config *config)
+static int begin_anew(const char *folder, const char *path, const struct set_form *form, const struct parts_input *input, const struct shard_meta *meta, uint64_t fingerprint,
+                      const struct config *config)
 {
     char *options;
     int64_t per_part = config->generate.records_per_part;
@@ -114,7 +118,7 @@ static int begin_anew(const char *folder, const char *path, const struct set_for
                 input->path, (long long)per_part, MOST_PARTS);
     TRY(check_no_parts(folder, form));
     TRY(options_write_yaml(config_options(), config, &options));
-    json_t *json = begun_json(form, input, meta, per_part, options);
+    json_t *json = begun_json(form, input, meta, fingerprint, per_part, options);
     int status = write_json(path, json);
     json_decref(json);
     free(options);
@@ -135,10 +139,20 @@ static int same_input(const char *folder, const struct begun *b, const struct pa
     return OK;
 }
 
+static int same_model(const char *folder, const struct begun *b, const char *model, uint64_t fingerprint)
+{
+    char hex[HASH_HEX_SIZE];
+    hash_to_hex(fingerprint, hex);
+    CHECK_USAGE(!*b->fingerprint || strcmp(hex, b->fingerprint) == 0, "%s was begun with another model: '%.300s', and the contents of '%.300s' now are others: give that one, or choose another folder",
+                folder, b->model, model);
+    CHECK_USAGE(*b->fingerprint || strcmp(model, b->model) == 0, "%s was begun with another model: '%.300s', now '%.300s': set it as it was, or choose another folder", folder, b->model, model);
+    return OK;
+}
+
 static int same_meta(const char *folder, const struct begun *b, const struct shard_meta *meta)
 {
     const struct { const char *what, *before, *now; } all[] = {
-        {"model", b->model, meta->model}, {"tokenizer", b->tokenizer, meta->tokenizer}, {"chat template or instruction", b->template, meta->template}, {"judge instruction", b->judge, meta->judge}};
+        {"tokenizer", b->tokenizer, meta->tokenizer}, {"chat template or instruction", b->template, meta->template}, {"judge instruction", b->judge, meta->judge}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         CHECK_USAGE(strcmp(all[i].before, all[i].now) == 0, "%s was begun with another %s: '%.300s', now '%.300s': set it as it was, or choose another folder", folder, all[i].what, all[i].before,
                     all[i].now);
@@ -162,7 +176,7 @@ done:
     return status;
 }
 
-static int go_on(const char *folder, const struct set_form *form, const struct parts_input *input, const struct shard_meta *meta, const struct config *config)
+static int go_on(const char *folder, const struct set_form *form, const struct parts_input *input, const struct shard_meta *meta, uint64_t fingerprint, const struct config *config)
 {
     struct begun b;
     TRY(load(folder, form, &b));
@@ -170,18 +184,20 @@ static int go_on(const char *folder, const struct set_form *form, const struct p
     if (status == OK)
         status = same_options(folder, &b, config);
     if (status == OK)
+        status = same_model(folder, &b, meta->model, fingerprint);
+    if (status == OK)
         status = same_meta(folder, &b, meta);
     json_decref(b.json);
     return status;
 }
 
-int parts_begin(const char *folder, const struct set_form *form, const struct parts_input *input, const struct shard_meta *meta, const struct config *config)
+int parts_begin(const char *folder, const struct set_form *form, const struct parts_input *input, const struct shard_meta *meta, uint64_t fingerprint, const struct config *config)
 {
     char path[2048];
     CHECK(strlen(folder) < 1000, "the path %s is too long", folder);
     TRY(dir_make(folder));
     TRY(path_join(path, sizeof path, folder, "parts.json"));
-    return file_exists(path) ? go_on(folder, form, input, meta, config) : begin_anew(folder, path, form, input, meta, config);
+    return file_exists(path) ? go_on(folder, form, input, meta, fingerprint, config) : begin_anew(folder, path, form, input, meta, fingerprint, config);
 }
 
 /* ---- parts ----------------------------------------------------------------------------------------------------------------------------------- */

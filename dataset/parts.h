@@ -24,13 +24,14 @@ struct parts_input { const char *path; uint64_t hash, n_bytes; int64_t n_records
 int parts_input_file(const char *path, int64_t n_records, struct parts_input *out);
 
 /* One process, before the others open: makes the folder and writes parts.json. Where it is there already, the same thing must be meant: USAGE, with both values, when input (and
- * as what), tokenizer, template, instruction, model or an option of kind GENERATES differ; records_per_part stays as it was. FAILED when the folder holds something else. */
-int parts_begin(const char *folder, const struct set_form *form, const struct parts_input *input, const struct shard_meta *meta, const struct config *config);
+ * as what), tokenizer, template, instruction, model or an option of kind GENERATES differ; records_per_part stays as it was. FAILED when the folder holds something else.
+ * fingerprint: of the model's contents, by which it is known; meta->model, its path, is for people. Where parts.json has no fingerprint, as earlier ones, the path is compared. */
+int parts_begin(const char *folder, const struct set_form *form, const struct parts_input *input, const struct shard_meta *meta, uint64_t fingerprint, const struct config *config);
 
 struct parts {
     char folder[1024];
     const struct set_form *form;
-    struct shard_meta meta;     /* without lead-in */
+    struct shard_meta meta;     /* without lead-in; as it was begun, also where the model lies elsewhere now */
     int64_t n_records, records_per_part;
     int32_t n_parts;
 };

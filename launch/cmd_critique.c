@@ -8,6 +8,7 @@
 #include "launch/part_run.h"
 #include "launch/progress.h"
 #include "trainer/infer/judged.h"
+#include "trainer/model/fingerprint.h"
 
 struct critique {
     const char *input, *folder;
@@ -155,6 +156,7 @@ static int count_record(void *owner, const struct pair_record *record)
 static int begin_parts(struct critique *c)
 {
     int64_t n = 0;
+    uint64_t fingerprint;
     struct parts_input input;
     struct shard_meta meta;
     const struct encoder *e = c->session.encoder;
@@ -162,7 +164,8 @@ static int begin_parts(struct critique *c)
     CHECK(n > 0, "%s holds no record", c->input);
     TRY(parts_input_file(c->input, n, &input));
     TRY(candidates_meta(e, e->instruction[INSTRUCTION_JUDGE].source, c->session.config.backbone.path, &meta));
-    return parts_begin(c->folder, &set_candidates, &input, &meta, &c->session.config);
+    TRY(fingerprint_of(&c->session.config, c->session.checkpoint, &fingerprint));
+    return parts_begin(c->folder, &set_candidates, &input, &meta, fingerprint, &c->session.config);
 }
 
 static int critique(struct critique *c)

@@ -15,6 +15,7 @@
 #include "launch/evaluate_model.h"
 #include "launch/part_run.h"
 #include "trainer/eval/evaluation.h"
+#include "trainer/model/fingerprint.h"
 
 static int print_table(const struct table *table)
 {
@@ -93,13 +94,15 @@ static int64_t items_per_part(const struct session *s, int64_t n_items)
 static int begin_parts(const struct command *command, const struct benchmark *b, struct session *s, enum evaluate_by by)
 {
     char as[128];
+    uint64_t fingerprint;
     struct parts_input input;
     struct shard_meta meta = meta_of(s, command->model, by);
     snprintf(as, sizeof as, "%s by %s", benchmark_name(b->kind), name_of_by[by]);
     TRY(parts_input_file(command->argv[1], b->n_items, &input));
     input.as = as;
     s->config.generate.records_per_part = items_per_part(s, b->n_items);
-    return parts_begin(folder_of(command), &table_form, &input, &meta, &s->config);
+    TRY(fingerprint_of(&s->config, s->checkpoint, &fingerprint));
+    return parts_begin(folder_of(command), &table_form, &input, &meta, fingerprint, &s->config);
 }
 
 /* The table again. A kill may have come while the parts were removed. */

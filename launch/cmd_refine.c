@@ -10,6 +10,7 @@
 #include "launch/progress.h"
 #include "trainer/infer/forced_score.h"
 #include "trainer/infer/refining.h"
+#include "trainer/model/fingerprint.h"
 
 struct refine {
     const char *input, *folder;
@@ -124,7 +125,7 @@ static int write_part(void *owner, int32_t part, void *const *item, int64_t n, b
     struct shard_meta meta;
     if (!writes)
         return OK;
-    TRY(encoder_meta(r->session.encoder, r->session.config.backbone.path, &meta));
+    TRY(encoder_meta(r->session.encoder, r->job.parts.meta.model, &meta));      /* the path it was begun with: alike in all files of a set */
     TRY(shard_writer_create(&meta, &writer));
     struct sums sums = {.subset = json_object()};
     int status = put_items(writer, item, n, &sums);
@@ -217,11 +218,13 @@ static int check_meta(const struct refine *r, const struct shard_meta *mine)
 
 static int begin_parts(struct refine *r)
 {
+    uint64_t fingerprint;
     struct shard_meta meta;
     struct parts_input input = {.path = r->input, .hash = r->candidates->hash, .n_records = r->candidates->n_records};
     TRY(encoder_meta(r->session.encoder, r->session.config.backbone.path, &meta));
     TRY(check_meta(r, &meta));
-    return parts_begin(r->folder, &set_dsub, &input, &meta, &r->session.config);
+    TRY(fingerprint_of(&r->session.config, r->session.checkpoint, &fingerprint));
+    return parts_begin(r->folder, &set_dsub, &input, &meta, fingerprint, &r->session.config);
 }
 
 static int refine(struct refine *r)

@@ -11,6 +11,7 @@
 #include "comm/agree.h"
 #include "launch/ordered_lines.h"
 #include "launch/pace.h"
+#include "trainer/model/fingerprint.h"
 
 struct line_run {
     const struct line_job *job;
@@ -163,12 +164,20 @@ int line_run(struct line_run *r)
 
 /* ---- opening --------------------------------------------------------------------------------------------------------------------------------- */
 
+/* A run's latest checkpoint may be another by the next start: the sentence about it names checkpoints. */
+static int open_out(struct line_run *r)
+{
+    const struct session *s = r->job->session;
+    struct ordered_job job = {.input = r->job->input, .model = *s->checkpoint ? s->checkpoint : r->job->model, .config = &s->config};
+    TRY(fingerprint_of(&s->config, s->checkpoint, &job.fingerprint));
+    return ordered_lines_open(r->job->output, &job, &r->n_done, &r->out);
+}
+
 static int open_files(struct line_run *r)
 {
     const struct line_job *job = r->job;
     struct comm *world = job->session->world;
-    const char *checkpoint = job->session->checkpoint, *model = *checkpoint ? checkpoint : job->model;      /* a run's latest checkpoint may be another by the next start */
-    TRY(agree_status(world, writes(r) ? ordered_lines_open(job->output, job->input, model, &job->session->config, &r->n_done, &r->out) : OK));
+    TRY(agree_status(world, writes(r) ? open_out(r) : OK));
     r->n_done_errors = writes(r) ? ordered_lines_errors(r->out) : 0;
     TRY(broadcast(world, &r->n_done, sizeof r->n_done, COMM_U8, 0, NULL));
     TRY(broadcast(world, &r->n_done_errors, sizeof r->n_done_errors, COMM_U8, 0, NULL));

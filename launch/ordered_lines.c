@@ -27,14 +27,15 @@ struct ordered_lines {
 
 /* ---- the job --------------------------------------------------------------------------------------------------------------------------------- */
 
-static int job_json(const char *input, const char *model, const struct config *config, json_t **out)
+static int job_json(const struct ordered_job *job, json_t **out)
 {
-    char hex[HASH_HEX_SIZE], *options;
+    char input_hex[HASH_HEX_SIZE], model_hex[HASH_HEX_SIZE], *options;
     uint64_t hash, n_bytes;
-    TRY(hash_file(input, &hash, &n_bytes));
-    hash_to_hex(hash, hex);
-    TRY(options_write_yaml(config_options(), config, &options));
-    *out = json_pack("{s:s, s:s, s:s, s:s}", "input", input, "input_xxh3", hex, "model", model, "options", options);
+    TRY(hash_file(job->input, &hash, &n_bytes));
+    hash_to_hex(hash, input_hex);
+    hash_to_hex(job->fingerprint, model_hex);
+    TRY(options_write_yaml(config_options(), job->config, &options));
+    *out = json_pack("{s:s, s:s, s:s, s:s, s:s}", "input", job->input, "input_xxh3", input_hex, "model", job->model, "model_xxh3", model_hex, "options", options);
     free(options);
     CHECK(*out, "out of memory");
     return OK;
@@ -46,6 +47,19 @@ static int same_text(json_t *was, json_t *is, const char *key, const char *where
     TRY(json_get_text(was, key, where, &a));
     TRY(json_get_text(is, key, where, &b));
     CHECK_USAGE(strcmp(a, b) == 0, "%s was begun with %s '%s', and this is '%s': set it back, or write to another file", where, key, a, b);
+    return OK;
+}
+
+static int same_model(json_t *was, json_t *is, const char *where)
+{
+    const char *path, *fingerprint = NULL;
+    TRY(json_get_text(was, "model", where, &path));
+    TRY(json_opt_text(was, "model_xxh3", where, &fingerprint));
+    if (!fingerprint)
+        return same_text(was, is, "model", where);
+    CHECK_USAGE(strcmp(fingerprint, json_string_value(json_object_get(is, "model_xxh3"))) == 0,
+                "%s was begun with another model: '%s', and the contents of '%s' now are others: give that one, or write to another file", where, path,
+                json_string_value(json_object_get(is, "model")));
     return OK;
 }
 
@@ -71,7 +85,7 @@ static int check_job(const struct ordered_lines *l, json_t *job, const struct co
     TRY(json_parse_file(l->job, &was));
     int status = same_text(was, job, "input_xxh3", l->job);
     if (status == OK)
-        status = same_text(was, job, "model", l->job);
+        status = same_model(was, job, l->job);
     if (status == OK)
         status = same_options(was, config, l->job);
     json_decref(was);
@@ -137,14 +151,14 @@ static int lock(const struct ordered_lines *l)
     return OK;
 }
 
-static int begin(struct ordered_lines *l, const char *input, const char *model, const struct config *config)
+static int begin(struct ordered_lines *l, const struct ordered_job *of)
 {
     json_t *job;
     bool begun = file_exists(l->job);
-    TRY(check_place(l, input));
+    TRY(check_place(l, of->input));
     CHECK(begun || !file_exists(l->path), "%s is there and complete: remove it, or write to another file", l->path);
-    TRY(job_json(input, model, config, &job));
-    int status = begun ? check_job(l, job, config) : write_job(l, job);
+    TRY(job_json(of, &job));
+    int status = begun ? check_job(l, job, of->config) : write_job(l, job);
     json_decref(job);
     TRY(status);
     l->file = fopen(l->path, "a");
@@ -153,14 +167,14 @@ static int begin(struct ordered_lines *l, const char *input, const char *model, 
     return count_lines(l);
 }
 
-int ordered_lines_open(const char *path, const char *input, const char *model, const struct config *config, int64_t *n_done, struct ordered_lines **out)
+int ordered_lines_open(const char *path, const struct ordered_job *job, int64_t *n_done, struct ordered_lines **out)
 {
     CHECK_USAGE(strlen(path) < sizeof (*out)->path - 16, "the path %s is too long", path);
     struct ordered_lines *l = calloc(1, sizeof *l);
     CHECK(l, "out of memory");
     strcpy(l->path, path);
     snprintf(l->job, sizeof l->job, "%s.job.json", path);
-    int status = begin(l, input, model, config);
+    int status = begin(l, job);
     if (status != OK) {
         ordered_lines_close(&l);
         return status;

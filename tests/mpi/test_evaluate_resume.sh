@@ -70,6 +70,7 @@ complete() {
     reward 2 stopped >"$dir/shown" 2>"$dir/said" && grep -qxF "$dir/stopped is complete" "$dir/said" && diff "$dir/shown" "$dir/whole/table.txt" && same_table "$dir/whole" "$dir/stopped"
 }
 check "a complete folder gives its table again" complete
+check "with the run in another folder, too" eval 'cp -r "$dir/run" "$dir/moved" && generation 1 evaluate judgebench "$dir/bench.jsonl" --model "$dir/moved/" generate.samples=5 "$dir/stopped" >"$dir/shown" && diff "$dir/shown" "$dir/whole/table.txt"'
 check "and refuses what it is not" eval 'refused whole "with generate.samples" "${reward[@]:1}" generate.samples=2 && refused whole "with another input" judgebench "$dir/other.jsonl" --model "$dir/run" generate.samples=5'
 kills 2 evaluate "$length" same_table "$dir/whole" "${reward[@]}"
 
@@ -80,9 +81,10 @@ goes_on() {
     printf 'A! {critique}' >"$dir/correct.txt"
     says 2 "$dir/replies.2 was begun with another chat template or instruction" generation 1 "${replies[@]}" "$dir/replies.2" || return 1
     printf 'A {critique}' >"$dir/correct.txt"
+    with_last_weight_changed "$dir/model" says 2 "with another model: '$dir/model', and the contents of '$dir/model' now are others" generation 1 "${replies[@]}" "$dir/replies.2" || return 1
     generation 2 "${replies[@]}" "$dir/replies.2" && same_table "$dir/replies" "$dir/replies.2"
 }
-check "TERM to one rank is a stop, too; CriticBench's replies go on, and not under another instruction" goes_on
+check "TERM to one rank is a stop, too; CriticBench's replies go on, and not under another instruction or with other weights" goes_on
 check "they are verdicts and answers" eval '[ "$(grep -cE "\"verdict\":\"\[\[(correct|wrong)\]\]\",\"answer\":\"" "$dir/replies/items.jsonl")" -eq 40 ]'
 
 # ---- files

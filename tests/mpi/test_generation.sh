@@ -18,6 +18,8 @@ stopped() {
 one_part() { ls "$1" 2>/dev/null | grep -qE -- '-of-[0-9]+\.json$'; }
 some_lines() { [ -f "$1" ] && [ "$(wc -l <"$1")" -ge 6 ]; }
 
+cp -r "$dir/model" "$dir/moved"
+
 # ---- critique
 critique() { generation "$1" critique "${@:3}" "$dir/pairs.jsonl" "$dir/$2"; }
 begin=$(now_ms)
@@ -45,10 +47,11 @@ critique_stops() { # then on one rank; what was done stays
     says 2 "generate.temperature" critique 2 parts generate.temperature=0.5 || return 1
     pairs 23 >"$dir/other.jsonl"
     says 2 "other.jsonl" generation 2 critique "$dir/other.jsonl" "$dir/parts" || return 1
-    critique 1 parts || return 1
+    with_last_weight_changed "$dir/model" says 2 "$dir/parts was begun with another model: '$dir/model', and the contents of '$dir/model' now are others" critique 2 parts || return 1
+    critique 1 parts backbone.path="$dir/./model/" || return 1
     ls -i "$dir"/parts/*-of-*.json | grep -xFf "$dir/done" | cmp - "$dir/done" && same_set "$dir/one" "$dir/parts"
 }
-check "USR1 in the middle is status 3, another option or input is refused by name, and the same command goes on, on one rank too" critique_stops
+check "USR1 in the middle is status 3, another option, input or weights are refused by name, and the same command goes on, on one rank and under another spelling of the model too" critique_stops
 kills 2 critique "$length" same_set "$dir/one" critique "$dir/pairs.jsonl"
 
 # ---- refine
@@ -67,9 +70,15 @@ refine_stops() {
     slowly stopped "$dir/refined" one_part refine generate.refine=summarise generate.records_per_part=1 "$dir/one" || return 1
     [ ! -e "$dir/refined/dsub.json" ] || { echo "it had ended already"; return 1; }
     says 2 "generate.refine" refine 1 refined generate.refine=none || return 1
+    with_last_weight_changed "$dir/moved" says 2 "'$dir/model', and the contents of '$dir/moved' now are others" refine 1 refined generate.refine=summarise backbone.path="$dir/moved" || return 1
     refine 2 refined generate.refine=summarise && same_set "$dir/summarise" "$dir/refined"
 }
-check "refine stops, refuses another mode, and goes on" refine_stops
+check "refine stops, refuses another mode or other weights, and goes on" refine_stops
+refine_moved() { # one file of the set is of a start with the model elsewhere
+    local file; file=$(ls "$dir"/refined/*-of-*.h5 | tail -n 1)
+    rm "$file" "${file%.h5}.json" "$dir/refined/dsub.json" && refine 1 refined generate.refine=summarise backbone.path="$dir/moved" && same_set "$dir/summarise" "$dir/refined"
+}
+check "and with the model in another folder, to the same set" refine_moved
 kills 2 refine "$length" same_set "$dir/summarise" refine generate.refine=summarise "$dir/one"
 check "an empty D_sub is said with its reason" says 1 "D_sub would be empty: of the pairs 0 are contradicted by the judge's scores, 0 tied, 24 have too few scores" \
     generation 2 refine "$dir/unforced" "$dir/empty"
@@ -107,18 +116,28 @@ score_stops() {
     stopped "$dir/stopped" some_lines score "$dir/run" "$dir/in.jsonl" || return 1
     [ "$(wc -l <"$dir/stopped")" -lt 200 ] || { echo "it had ended already"; return 1; }
     says 2 "generate.samples" score 2 run stopped generate.samples=2 || return 1
-    says 2 "was begun with model" score 2 model stopped || return 1
+    says 2 "was begun with another model" score 2 model stopped || return 1
     exec 9>>"$dir/stopped" && flock 9
     says 1 "another job is writing $dir/stopped: wait for it, or write to another file" score 2 run stopped 9>&- || return 1
     exec 9>&-
     local latest; latest=$(ls -d "$dir"/run/checkpoints/step_* | tail -n 1)
-    cp -r "$latest" "$dir/run/checkpoints/step_99999999" || return 1     # the run was trained on meanwhile
-    says 2 "was begun with model '$latest', and this is '$dir/run/checkpoints/step_99999999'" score 2 run stopped || return 1
-    rm -r "$dir/run/checkpoints/step_99999999" || return 1
+    cp -r "$(ls -d "$dir"/again/checkpoints/step_* | tail -n 1)" "$dir/run/checkpoints/step_99999999" || return 1     # the run was trained on meanwhile
+    says 2 "was begun with another model: '$latest', and the contents of '$dir/run/checkpoints/step_99999999' now are others" score 2 run stopped || return 1
+    mv "$latest" "$dir/kept" && cp -r "$dir/run/checkpoints/step_99999999" "$latest" || return 1     # or anew
+    says 2 "was begun with another model: '$latest', and the contents of '$latest' now are others" score 2 "${latest#"$dir/"}" stopped || return 1
+    rm -r "$dir/run/checkpoints/step_99999999" "$latest" && mv "$dir/kept" "$latest" && cp -r "$dir/run" "$dir/run.moved" || return 1
     printf '{"id": "r' >>"$dir/stopped"      # as a kill leaves it
-    score 1 run stopped && same_lines "$dir/scores" "$dir/stopped"
+    score 1 run.moved stopped && same_lines "$dir/scores" "$dir/stopped"
 }
-check "score stops, refuses another option, model, checkpoint or a second writer, and goes on behind its last whole line" score_stops
+check "score stops, refuses another option, model, checkpoint or a second writer, and goes on behind its last whole line, with the run in another folder" score_stops
+old_job() { # as begun before models had fingerprints: known by the path
+    stopped "$dir/old" some_lines score "$dir/model" "$dir/in.jsonl" || return 1
+    with_last_weight_changed "$dir/model" says 2 "'$dir/model', and the contents of '$dir/model' now are others" score 1 model old || return 1
+    sed -i '/"model_xxh3"/d' "$dir/old.job.json"
+    says 2 "was begun with model '$dir/model', and this is '$dir/moved'" score 1 moved old || return 1
+    score 1 model old && same_lines "$dir/scores" "$dir/old"
+}
+check "a job without a fingerprint goes on under the same path" old_job
 kills 2 score "$length" same_lines "$dir/scores" score "$dir/run" "$dir/in.jsonl"
 
 few_stop() { # six lines are written and the last one, long, is at work when the signal comes

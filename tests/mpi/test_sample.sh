@@ -10,7 +10,7 @@ text=(--set backbone.init=random --set data.template=tiny/template.txt --set dat
 some=("${text[@]}" --set generate.responses=2 --set generate.max_response_tokens=12 --set generate.margin=0.5 --set generate.records_per_part=3)
 sample() { # sample RANKS IN OUT [ARGS...]: one rank without mpirun
     local program=(ranks "$1"); [ "$1" -gt 1 ] || program=(${EXEC:-} "$CRITIC_RM")
-    "${program[@]}" sample tiny "$2.jsonl" "$3.jsonl" "${some[@]}" "${@:4}"
+    "${program[@]}" sample "${model:-tiny}" "$2.jsonl" "$3.jsonl" "${some[@]}" "${@:4}"
 }
 
 awk 'BEGIN { for (i = 0; i < 60; i++) printf "{\"id\": \"p%d\", \"subset\": \"s%d\", \"prompt\": \"say %d\", \"chosen\": \"not this\"}\n", i, i % 2, i }' >prompts.jsonl
@@ -51,9 +51,9 @@ stopped() {
     begun stopped || { echo "nothing to stop"; return 1; }
     kill -USR1 "$pid"; wait "$pid" || got=$?
     [ "$got" -eq 3 ] || { echo "exit status $got"; return 1; }
-    says 2 "begun with generate.margin 0.5" sample 1 prompts stopped --set generate.margin=1 && goes_on stopped 2
+    says 2 "begun with generate.margin 0.5" sample 1 prompts stopped --set generate.margin=1 && model=$dir/tiny/ goes_on stopped 2
 }
-check "USR1 ends it with status 3; another margin is refused, and the same command goes on" stopped
+check "USR1 ends it with status 3; another margin is refused, and the same command goes on, also under another spelling of the model" stopped
 check "what is complete is not touched" says 1 "one.all.jsonl is there and complete" sample 1 prompts one
 echo mine >other.jsonl
 check "a file that is not its own is not replaced" says 1 "other.jsonl is there already" sample 2 prompts other

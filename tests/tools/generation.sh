@@ -78,6 +78,15 @@ found() {
     else echo "nothing there"; fi
 }
 
+# with_last_weight_changed FOLDER COMMAND...: COMMAND while FOLDER's model has another last weight; then the old one is back
+with_last_weight_changed() {
+    local weights="$1/model.safetensors" got=0; shift
+    cp "$weights" "$dir/weights.kept" || return 1
+    truncate -s -4 "$weights" && printf '\0\0\0\077' >>"$weights" || return 1      # 0.5 in float32
+    "$@" || got=$?
+    mv "$dir/weights.kept" "$weights" && return "$got"
+}
+
 pairs 24 >"$dir/pairs.jsonl"
 trained() { # trained FOLDER RUN MODEL: FOLDER's model, trained, and exported
     generation 1 train run.dir="$dir/$2" backbone.path="$dir/$1" backbone.init=random data.train="$dir/pairs.jsonl" objective.pairs_per_step=8 objective.epochs=12 optimizer.lr=5e-3 \

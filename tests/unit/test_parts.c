@@ -18,6 +18,7 @@
 #include "tests/tools/scratch.h"
 
 enum { RECORDS = 23, PER_PART = 3, PARTS = 8 };
+static const uint64_t MODEL = 0xabcd;       /* its fingerprint */
 
 static struct scratch scratch;
 static struct config config;
@@ -83,7 +84,7 @@ static int make(const struct set_form *form, int size, int most)
     struct parts p;
     uint8_t done[PARTS];
     int64_t n;
-    TRY(parts_begin(folder, form, &input, &meta, &config));
+    TRY(parts_begin(folder, form, &input, &meta, MODEL, &config));
     TRY(parts_open(folder, form, &p));
     int32_t already = parts_done(&p, done);
     for (int rank = 0; rank < size; rank++) {
@@ -143,7 +144,7 @@ static void parts_are_ranges_of_records(void **state)
     (void)state;
     struct parts p;
     char path[2048];
-    must(parts_begin(folder, &set_candidates, &input, &meta, &config));
+    must(parts_begin(folder, &set_candidates, &input, &meta, MODEL, &config));
     must(parts_open(folder, &set_candidates, &p));
     assert_int_equal(p.n_parts, PARTS);
     assert_int_equal(parts_range(&p, 0).first, 0);
@@ -159,7 +160,7 @@ static void unfinished_parts_are_dealt_to_the_ranks_each_once(void **state)
     (void)state;
     struct parts p;
     const uint8_t done[PARTS] = {0, 1, 0, 0, 1, 1, 0, 0};
-    must(parts_begin(folder, &set_candidates, &input, &meta, &config));
+    must(parts_begin(folder, &set_candidates, &input, &meta, MODEL, &config));
     must(parts_open(folder, &set_candidates, &p));
     for (int size = 1; size < 7; size++) {
         int made[PARTS] = {0}, most = 0, least = PARTS;
@@ -259,7 +260,7 @@ static void an_empty_set_is_not_written_and_the_reason_is_said(void **state)
     (void)state;
     struct parts p;
     int64_t n;
-    must(parts_begin(folder, &set_dsub, &input, &meta, &config));
+    must(parts_begin(folder, &set_dsub, &input, &meta, MODEL, &config));
     must(parts_open(folder, &set_dsub, &p));
     put_file("dsub-00003-of-00008.h5", "left by a kill");
     for (int32_t i = 0; i < p.n_parts; i++)
@@ -300,7 +301,7 @@ static void says(int status, int want, const char *words)
     trace_clear();
 }
 
-static int begin_with(const struct parts_input *other, const struct shard_meta *another) { return parts_begin(folder, &set_candidates, other, another, &config); }
+static int begin_with(const struct parts_input *other, const struct shard_meta *another) { return parts_begin(folder, &set_candidates, other, another, MODEL, &config); }
 
 static void another_option_is_refused_by_name_with_both_values(void **state)
 {
@@ -314,7 +315,7 @@ static void another_option_is_refused_by_name_with_both_values(void **state)
     must(begin_with(&input, &meta));
 }
 
-static void another_input_model_or_instruction_is_refused_with_both(void **state)
+static void another_input_or_instruction_is_refused_with_both(void **state)
 {
     (void)state;
     struct parts_input other = input;
@@ -328,11 +329,40 @@ static void another_input_model_or_instruction_is_refused_with_both(void **state
     other = input;
     other.path = "elsewhere/pairs.jsonl";
     must(begin_with(&other, &meta));
-    strcpy(another.model, "other/model");
-    says(begin_with(&input, &another), USAGE, "another model: 'some/model', now 'other/model'");
-    another = meta;
     strcpy(another.judge, "0000000000000001");
     says(begin_with(&input, &another), USAGE, "another judge instruction: '', now '0000000000000001'");
+}
+
+static void a_model_is_known_by_its_contents_not_by_its_path(void **state)
+{
+    (void)state;
+    struct parts p;
+    struct shard_meta moved = meta;
+    strcpy(moved.model, "/elsewhere/model/");
+    must(begin_with(&input, &meta));
+    must(begin_with(&input, &moved));
+    says(parts_begin(folder, &set_candidates, &input, &meta, MODEL + 1, &config), USAGE, "another model: 'some/model', and the contents of 'some/model' now are others");
+    says(parts_begin(folder, &set_candidates, &input, &moved, MODEL + 1, &config), USAGE, "another model: 'some/model', and the contents of '/elsewhere/model/' now are others");
+    must(parts_open(folder, &set_candidates, &p));
+    assert_string_equal(p.meta.model, "some/model");
+}
+
+static void a_folder_begun_without_a_fingerprint_knows_its_model_by_the_path(void **state)
+{
+    (void)state;
+    json_t *begun;
+    char *text;
+    struct shard_meta moved = meta;
+    strcpy(moved.model, "other/model");
+    must(begin_with(&input, &meta));
+    must(json_parse_file(scratch_path(&scratch, "set/parts.json"), &begun));
+    assert_int_equal(json_object_del(begun, "model_xxh3"), 0);
+    text = json_dumps(begun, 0);
+    put_file("parts.json", text);
+    free(text);
+    json_decref(begun);
+    must(parts_begin(folder, &set_candidates, &input, &meta, MODEL + 1, &config));
+    says(begin_with(&input, &moved), USAGE, "another model: 'some/model', now 'other/model'");
 }
 
 static void another_use_of_the_same_input_is_refused_with_both(void **state)
@@ -377,7 +407,7 @@ static void a_folder_that_holds_something_else_is_refused(void **state)
     (void)state;
     struct parts p;
     must(make(&set_candidates, 1, PARTS));
-    says(parts_begin(folder, &set_dsub, &input, &meta, &config), FAILED, "is of a set of candidates, not dsub");
+    says(parts_begin(folder, &set_dsub, &input, &meta, MODEL, &config), FAILED, "is of a set of candidates, not dsub");
     must(file_remove(scratch_path(&scratch, "set/parts.json")));
     says(begin_with(&input, &meta), FAILED, "already holds a complete set");
     must(file_remove(scratch_path(&scratch, "set/candidates.json")));
@@ -429,7 +459,9 @@ int main(void)
         TEST(an_empty_set_is_not_written_and_the_reason_is_said),
         TEST(summaries_are_read_back),
         TEST(another_option_is_refused_by_name_with_both_values),
-        TEST(another_input_model_or_instruction_is_refused_with_both),
+        TEST(another_input_or_instruction_is_refused_with_both),
+        TEST(a_model_is_known_by_its_contents_not_by_its_path),
+        TEST(a_folder_begun_without_a_fingerprint_knows_its_model_by_the_path),
         TEST(another_use_of_the_same_input_is_refused_with_both),
         TEST(cleared_parts_leave_the_list_and_what_it_is_made_of),
         TEST(the_parts_keep_the_size_they_were_begun_with),
