@@ -91,8 +91,7 @@ elsewhere() { # a checkpoint that goes on from the same network in another place
 }
 check "the same network in another place is the same; export takes the run's own" elsewhere
 replaced() { # a start that came to no checkpoint leaves its network; the next one's takes its place, and is the run's
-    train 1 replaced backbone.path="$dir/rope" checkpoint.every=1000 optimizer.lr=1e30 >/dev/null 2>&1
-    [ -e "$dir/replaced/model/config.json" ] && [ ! -e "$dir"/replaced/checkpoints/step_*/manifest.json ] || return 1
+    status 3 train 1 replaced backbone.path="$dir/rope" checkpoint.stop_after=2 && rm -r "$dir/replaced/checkpoints" && grep 500000 "$dir/replaced/model/config.json" || return 1
     status 3 train 1 replaced checkpoint.stop_after=2 || return 1
     ! grep 500000 "$dir/replaced/model/config.json" || return 1
     says 2 "has another rope_theta than" train 1 replaced backbone.path="$dir/rope" && train 1 replaced
