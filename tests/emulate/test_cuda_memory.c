@@ -1,6 +1,6 @@
 // ranks: 2 4
-/* What NCCL takes of a GPU's memory it takes before the run's memory is reserved, and it is counted: no step and no pass takes more. On every mesh, with key/value heads that are split, copied and
- * partly copied; in generation with sums in one order and without. */
+/* What NCCL takes of a GPU's memory it takes before the run's memory is reserved, and it is counted: no step and no pass takes more. On every mesh;
+ * in generation with sums in one order and without. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -21,6 +21,10 @@ enum { N_PAIRS = 8, STEPS = 2, N_PROMPT = 40 };
 static struct comm *world;
 static struct scratch scratch;
 static struct tokenizer *tokenizer;
+
+/* By key/value heads: with 1 all tensor ranks have copies, with 2 some of four. */
+enum { N_MODELS = 2 };
+static const struct { const char *name; int kv_heads; enum dtype dtype; } models[N_MODELS] = {{"copied", 1, F32}, {"partly", 2, BF16}};
 
 /* ---- a device that notes what is taken when its memory is reserved ------------------------------------------------------------------------------ */
 
@@ -81,14 +85,14 @@ static void no_step_makes_nccl_take_memory(void **state)
 {
     (void)state;
     struct config config;
-    tiny_config(&config, scratch_path(&scratch, "tiny"), 96);
-    config.objective.mode = MODE_JOINT;
     for (int tensor = 1; tensor <= world->size; tensor *= 2)
-        for (int dtype = 0; dtype < 2; dtype++) {
+        for (int i = 0; i < N_MODELS; i++) {
             struct device *device = open_device(false);
+            tiny_config(&config, scratch_path(&scratch, models[i].name), 96);
+            config.objective.mode = MODE_JOINT;
             config.mesh.tensor = tensor;
             config.mesh.data = world->size / tensor;
-            config.device.dtype = dtype ? BF16 : F32;
+            config.device.dtype = models[i].dtype;
             train(&config, device);
             close_device(&device);
         }
@@ -120,8 +124,9 @@ static void open_generate_and_close(int tensor, struct device *device)
     struct config config;
     struct mesh *mesh;
     struct end_tokens ends = {0};
-    struct infer_source source = {.model = scratch_path(&scratch, "tiny"), .reward_token = BYTE_END_OF_TEXT, .end_of_turn = BYTE_TURN_END, .ends = &ends, .tokenizer = tokenizer};
+    struct infer_source source = {.model = scratch_path(&scratch, models[0].name), .reward_token = BYTE_END_OF_TEXT, .end_of_turn = BYTE_TURN_END, .ends = &ends, .tokenizer = tokenizer};
     tiny_config(&config, source.model, 96);
+    config.device.dtype = BF16;
     config.generate.batch_tokens = 64;
     config.generate.kv_memory_mb = 1;
     assert_int_equal(mesh_create(world, 0, tensor, false, &mesh), OK);
@@ -147,14 +152,15 @@ static void no_pass_makes_nccl_take_memory(void **state)
 static int prepare(void **state)
 {
     (void)state;
-    if (world->rank == 0) {
+    if (world->rank == 0)
         scratch_make(&scratch);
-        tiny_model_write(scratch_path(&scratch, "tiny"), "llama", 2, false);
-        tiny_dsub_write(scratch_path(&scratch, "tiny"), N_PAIRS, 7);
+    for (int i = 0; i < N_MODELS && world->rank == 0; i++) {
+        tiny_model_write(scratch_path(&scratch, models[i].name), "llama", models[i].kv_heads, false);
+        tiny_dsub_write(scratch_path(&scratch, models[i].name), N_PAIRS, 7);
     }
     if (broadcast(world, &scratch, sizeof scratch, COMM_U8, 0, NULL) != OK)
         return 1;
-    return tokenizer_open(scratch_path(&scratch, "tiny"), &tokenizer);
+    return tokenizer_open(scratch_path(&scratch, models[0].name), &tokenizer);
 }
 
 int main(int argc, char **argv)
