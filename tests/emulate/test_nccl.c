@@ -505,6 +505,10 @@ static void a_prepared_communicator_takes_no_more_memory(void **state)
     for (int64_t count = 1; count <= 8192; count += count / 3 + 1)
         use_all(c, count);
     assert_int_equal(emulate_taken(), prepared);
+    void *too_much = NULL;
+    assert_int_equal(device_alloc(device, (size_t)9 << 30, &too_much), FAILED);
+    assert_int_equal(strstr(trace_sentence(), "are free, NCCL holds ") != NULL, c->size > 1);
+    trace_clear();
     mesh_destroy(&mesh);
     assert_int_equal(device->comm_bytes, 0);
     assert_int_equal(emulate_taken(), 0);
