@@ -44,10 +44,11 @@ int prepare_comm(struct comm *comm, struct device *device, const struct comm_use
     watchdog_phase("connect", WATCHDOG_COMPUTE);
     for (int i = 0; i < n_uses; i++)
         n_bytes = scratch_bytes(comm, &use[i]) > n_bytes ? scratch_bytes(comm, &use[i]) : n_bytes;
-    int status = agree_status(comm, device_alloc(device, n_bytes, &scratch));
+    int status = agree_status(comm, device->ops->alloc(device, n_bytes, &scratch));
     if (status == OK)
         status = call_all(comm, device, use, n_uses, scratch);
-    device_free(device, &scratch, n_bytes);
+    if (scratch)
+        device->ops->release(device, scratch, n_bytes);
     return status;
 }
 
