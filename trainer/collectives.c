@@ -35,7 +35,7 @@ static int prepare_data(const struct collectives *c)
     return prepare_comm(c->mesh->data, c->device, use, 3);
 }
 
-/* backbone.c: hidden states, gathered and summed; heads.c: maxima, and sums beside target logits; optimizer.c: gradients of what every rank has. */
+/* tensor_axis.c: hidden states, gathered and summed; heads.c: maxima, and sums beside target logits; optimizer.c: gradients of what every rank has. */
 static int prepare_tensor(const struct collectives *c, int64_t predictions)
 {
     int64_t own = own_rows_elems(c), size = c->mesh->tensor->size;
@@ -57,7 +57,7 @@ int collectives_prepare_training(const struct collectives *c, int64_t prediction
     return OK;
 }
 
-/* backbone.c: hidden states, on more than two ranks exchanged where they are to be summed in one order; readout.c: logits and tokens. */
+/* tensor_axis.c: hidden states, on more than two ranks exchanged where they are to be summed in one order; readout.c: logits and tokens. */
 int collectives_prepare_generation(const struct collectives *c)
 {
     struct comm *tensor = c->mesh->tensor;
