@@ -29,6 +29,14 @@ int agree_equal(struct comm *comm, uint64_t hash, const char *what)
     return OK;
 }
 
+int agree_largest(struct comm *comm, size_t *value)
+{
+    int64_t largest = (int64_t)*value;
+    TRY(all_reduce(comm, &largest, 1, COMM_I64, COMM_MAX, NULL));
+    *value = (size_t)largest;
+    return OK;
+}
+
 int agree_bytes(struct comm *comm, int root, void **bytes, size_t *n_bytes)
 {
     int64_t n = comm->rank == root ? (int64_t)*n_bytes : 0;

@@ -6,6 +6,7 @@
 #include "comm/agree.h"
 #include "comm/host.h"
 #include "comm/mesh_order.h"
+#include "comm/prepare.h"
 
 /* Fills order by gathering every rank's host number. */
 static int order_of(struct comm *world, int *data, int tensor, bool allow_split, int host, int *place)
@@ -66,10 +67,14 @@ int mesh_connect(struct mesh *mesh, struct device *device)
     int tensor = mesh->tensor->size;
     if (!device->connect)
         return OK;
+    size_t left = device->ops->left(device);
+    mesh->device = device;
     comm_destroy(&mesh->tensor);
     comm_destroy(&mesh->data);
     TRY(device->connect(device, mesh->world, &mesh->world));
-    return split_axes(mesh, tensor);
+    TRY(split_axes(mesh, tensor));
+    prepare_count(device, left);
+    return OK;
 }
 
 void mesh_destroy(struct mesh **out)
@@ -80,6 +85,8 @@ void mesh_destroy(struct mesh **out)
     comm_destroy(&mesh->tensor);
     comm_destroy(&mesh->data);
     comm_destroy(&mesh->world);
+    if (mesh->device)
+        mesh->device->comm_bytes = 0;
     free(mesh);
     *out = NULL;
 }

@@ -27,6 +27,7 @@ struct device_ops {
     int (*alloc)(struct device *device, size_t n_bytes, void **out);          /* 64-byte aligned, zeroed; fails with the size in words */
     void (*release)(struct device *device, void *memory, size_t n_bytes);
     int (*reserve)(struct device *device, size_t n_bytes);                    /* see device_reserve; on the CPU nothing: pages come when they are touched */
+    size_t (*left)(struct device *device);                                    /* bytes of its memory that nobody has taken; 0: its memory is the host's */
     int (*copy)(struct stream *stream, void *to, const void *from, size_t n_bytes, enum device_copy kind);
     int (*zero)(struct stream *stream, void *memory, size_t n_bytes);
     int (*synchronize)(struct stream *stream);
@@ -58,6 +59,7 @@ struct device {
     bool batch_invariant;       /* as it was asked for */
     char name[64];              /* for people: "2 threads", "NVIDIA H100 80GB HBM3" */
     size_t bytes_in_use;        /* sum of live allocations */
+    size_t comm_bytes;          /* what connected communicators hold beside them (comm/prepare.h) */
     /* Of the ranks of `host`, which moves host memory, the communicator that moves this device's memory too and owns host. Collective. NULL: both memories are one. */
     int (*connect)(struct device *device, struct comm *host, struct comm **out);
     struct device_watch watch;  /* set by connect; else empty, and the host just waits */

@@ -7,6 +7,7 @@
 int host_alloc(struct device *device, size_t n_bytes, void **out);
 void host_release(struct device *device, void *memory, size_t n_bytes);
 int host_reserve(struct device *device, size_t n_bytes);
+size_t host_left(struct device *device);
 int host_copy(struct stream *stream, void *to, const void *from, size_t n_bytes, enum device_copy kind);
 int host_zero(struct stream *stream, void *memory, size_t n_bytes);
 int host_synchronize(struct stream *stream);

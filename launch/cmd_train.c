@@ -106,10 +106,10 @@ static int measure_peak(struct run *r)
 static int open_trainer(struct run *r)
 {
     struct trainer_capacity capacity;
-    TRY(capacity_of(r, &capacity));
+    TRY(agree_status(r->mesh->world, capacity_of(r, &capacity)));
     TRY(trainer_create(r->config, r->mesh, r->device, &capacity, r->steps_per_epoch, &r->trainer));
     memory_print(&r->trainer->bytes);
-    return OK;
+    return comm_memory_print(r->mesh->world, r->device);
 }
 
 /* Is the checkpoint this run's? */
@@ -232,11 +232,11 @@ static int evaluate(struct run *r, int64_t step)
 /* On a GPU a step's update and gathers run on while this is noted, into the next step's time. */
 static int note_step(struct run *r, const struct step_result *result, double seconds, double wait_seconds)
 {
-    int64_t bytes = (int64_t)r->device->bytes_in_use;
-    TRY(all_reduce(r->mesh->world, &bytes, 1, COMM_I64, COMM_MAX, NULL));
+    size_t bytes = r->device->bytes_in_use;
+    TRY(agree_largest(r->mesh->world, &bytes));
     if (r->command->world->rank != 0)
         return OK;
-    struct metrics_timing timing = {seconds, wait_seconds, (double)result->operations / seconds / (r->peak_flops * r->mesh->world->size), (size_t)bytes};
+    struct metrics_timing timing = {seconds, wait_seconds, (double)result->operations / seconds / (r->peak_flops * r->mesh->world->size), bytes};
     progress_step(&r->progress, result, seconds);
     return metrics_step(&r->metrics, result, &timing);
 }
@@ -327,7 +327,7 @@ static int open_run(struct run *r)
     TRY(open_device(r->command, c->device.batch_invariant == INVARIANT_ON, &r->device));
     TRY(agree_status(r->mesh->world, measure_peak(r)));
     TRY(mesh_connect(r->mesh, r->device));
-    TRY(agree_status(r->mesh->world, open_trainer(r)));
+    TRY(open_trainer(r));
     log_info("%lld pairs, %lld held out; %lld steps in %lld epochs; mesh %d data x %d tensor, a rank has %s", (long long)r->data.train.n_pairs, (long long)r->data.eval.n_pairs,
              (long long)r->total_steps, (long long)c->objective.epochs, r->mesh->data->size, r->mesh->tensor->size, r->device->name);
     TRY(claim_run(r));

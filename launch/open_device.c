@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include "base/log.h"
 #include "comm/agree.h"
 #include "comm/host.h"
 #include "comm/local_device.h"
@@ -41,4 +42,13 @@ int open_device(const struct command *command, bool batch_invariant, struct devi
 {
     struct device_options options = {.batch_invariant = batch_invariant};
     return command->config.device.kind == DEVICE_CUDA ? open_cuda(command, &options, out) : open_cpu(command, &options, out);
+}
+
+int comm_memory_print(struct comm *world, const struct device *device)
+{
+    size_t n_bytes = device->comm_bytes;
+    TRY(agree_largest(world, &n_bytes));
+    if (n_bytes > 0)
+        log_info("beside that NCCL holds up to %.1f MiB of a rank's GPU", (double)n_bytes * 0x1p-20);
+    return OK;
 }

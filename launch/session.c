@@ -96,9 +96,9 @@ int session_open(const struct command *command, const char *model, bool batch_in
     TRY(mesh_connect(s->mesh, s->device));
     struct infer_source source = {.model = s->config.backbone.path, .checkpoint = *s->checkpoint ? s->checkpoint : NULL, .reward_token = s->encoder->reward,
                                   .end_of_turn = s->encoder->end_of_turn, .ends = &s->encoder->ends, .tokenizer = s->encoder->tokenizer};
-    watchdog_phase("load", WATCHDOG_IO);
     TRY(infer_open(&s->config, &source, s->mesh, s->device, &s->infer));
     print_bytes(s);
+    TRY(comm_memory_print(s->world, s->device));
     return agree_status(s->world, check_cache(s));
 }
 

@@ -10,6 +10,7 @@
 
 #include <math.h>
 
+#include "comm/agree.h"
 #include "comm/watchdog.h"
 
 static int compute(struct trainer *t, const struct placed_forest *placed, double lambda, const struct bucket_listener *listener)
@@ -81,7 +82,7 @@ int train_step(struct trainer *t, const struct step_batch *batch, const struct f
     double lambda = lambda_at(&t->lambda, batch->step);
     watchdog_phase("step", WATCHDOG_COMPUTE);
     TRY(gradients(t, batch, next, &sums));
-    TRY(fill_result(batch, lambda, &sums, result));
+    TRY(agree_status(t->mesh->world, fill_result(batch, lambda, &sums, result)));
 
     struct group_step group[2] = {
         [GROUP_BACKBONE] = {true, lr_at(&t->lr, batch->step, batch->step), batch->step},

@@ -23,6 +23,7 @@ struct trainer {
     struct forest_places *places;
     struct backbone *backbone;
     struct heads *heads;
+    struct comm *copies;            /* the optimizer's */
     struct optimizer *optimizer;
     struct lambda_schedule lambda;
     struct lr_schedule lr, reward_lr;

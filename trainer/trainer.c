@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "comm/agree.h"
+#include "trainer/collectives.h"
 
 static struct backbone_options backbone_options(const struct config *config, const struct trainer_capacity *c)
 {
@@ -44,13 +45,10 @@ static int check_model(const struct config *config, const struct model_config *m
     return OK;
 }
 
-/* What a rank does by itself. */
-static int open_alone(struct trainer *t, const struct trainer_capacity *capacity, int64_t steps_per_epoch)
+/* What a rank knows before it takes memory. */
+static int describe(struct trainer *t, const struct trainer_capacity *capacity, int64_t steps_per_epoch)
 {
     const struct config *config = t->config;
-    struct backbone_options backbone = backbone_options(config, capacity);
-    struct heads_options heads = heads_options(capacity);
-    struct forest_room room = forest_room(capacity);
     TRY(model_config_read(config->backbone.path, &t->model));
     TRY(check_model(config, &t->model));
     TRY(lambda_schedule_make(config, steps_per_epoch, &t->lambda));
@@ -58,18 +56,37 @@ static int open_alone(struct trainer *t, const struct trainer_capacity *capacity
     t->reward_lr = lr_schedule_reward(config, steps_per_epoch, config->objective.epochs * steps_per_epoch);
     TRY(params_build(&t->model, t->mesh->tensor->size, t->mesh->tensor->rank, &t->table));
     trainer_count(config, &t->model, t->table, t->mesh->data->size, t->mesh->tensor->size, capacity, &t->bytes);
+    return OK;
+}
+
+/* Communicators come before memory is reserved. */
+static int connect(struct trainer *t, const struct trainer_capacity *capacity)
+{
+    struct collectives collectives = {.mesh = t->mesh, .device = t->device, .model = &t->model, .table = t->table, .dtype = (enum dtype)t->config->device.dtype, .rows = capacity->rows};
+    return collectives_prepare_training(&collectives, capacity->predictions, &t->copies);
+}
+
+/* The memory of a rank. */
+static int take(struct trainer *t, const struct trainer_capacity *capacity)
+{
+    const struct config *config = t->config;
+    struct backbone_options backbone = backbone_options(config, capacity);
+    struct heads_options heads = heads_options(capacity);
+    struct forest_room room = forest_room(capacity);
     TRY(device_reserve(t->device, trainer_bytes_sum(&t->bytes)));
     TRY(store_create(t->table, t->device, t->mesh, (enum dtype)config->device.dtype, true, &t->store));
     TRY(forest_places_create(t->device, &room, &t->places));
     TRY(backbone_create(&t->model, t->store, &backbone, &t->backbone));
-    return heads_create(&t->model, t->store, &heads, &t->heads);
+    TRY(heads_create(&t->model, t->store, &heads, &t->heads));
+    return optimizer_create(config, t->store, t->copies, &t->optimizer);
 }
 
-/* The optimizer's communicators are made by all ranks, or by none: one alone may have too little memory. */
+/* What one rank alone may fail in is agreed on before the next collective. */
 static int open_all(struct trainer *t, const struct trainer_capacity *capacity, int64_t steps_per_epoch)
 {
-    TRY(agree_status(t->mesh->world, open_alone(t, capacity, steps_per_epoch)));
-    return optimizer_create(t->config, t->store, &t->optimizer);
+    TRY(agree_status(t->mesh->world, describe(t, capacity, steps_per_epoch)));
+    TRY(connect(t, capacity));
+    return agree_status(t->mesh->world, take(t, capacity));
 }
 
 int trainer_create(const struct config *config, struct mesh *mesh, struct device *device, const struct trainer_capacity *capacity, int64_t steps_per_epoch,
@@ -94,6 +111,7 @@ void trainer_destroy(struct trainer **out)
     if (!t)
         return;
     optimizer_destroy(&t->optimizer);
+    comm_destroy(&t->copies);
     heads_destroy(&t->heads);
     backbone_destroy(&t->backbone);
     forest_places_destroy(&t->places);

@@ -36,7 +36,7 @@ int cpu_keep(struct kept *kept, size_t n_bytes)
     return OK;
 }
 
-static const struct device_ops cpu_ops = {host_alloc, host_release, host_reserve, host_copy, host_zero, host_synchronize, host_event_record, host_event_wait, host_stream_open, NULL, NULL, NULL, NULL, cpu_destroy};
+static const struct device_ops cpu_ops = {host_alloc, host_release, host_reserve, host_left, host_copy, host_zero, host_synchronize, host_event_record, host_event_wait, host_stream_open, NULL, NULL, NULL, NULL, cpu_destroy};
 
 /* CRITIC_RM_ISA holds "auto" down: so that every program and test may be run as on a lesser processor. */
 static const char *asked_isa(const char *option)

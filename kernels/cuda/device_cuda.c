@@ -22,16 +22,24 @@ int cuda_failed(const char *file, int line, cudaError_t error, const char *fmt, 
 
 /* ---- memory ---------------------------------------------------------------------------------------------------------------------------------- */
 
+static int too_little(const struct device *device, size_t n_bytes)
+{
+    size_t n_free = 0, n_total = 0;
+    char held[48] = "";
+    CUDA_CHECK(cudaMemGetInfo(&n_free, &n_total), "cannot ask the GPU for its memory");
+    if (device->comm_bytes > 0)
+        snprintf(held, sizeof held, ", NCCL holds %.2f", (double)device->comm_bytes / 0x1p30);
+    return FAIL("cannot allocate %.2f GiB on GPU %d: %.2f of its %.2f GiB are free%s; use more ranks; in training smaller micro-batches or device.recompute: layer, else less generate.kv_memory_mb or "
+                "generate.batch_tokens", (double)n_bytes / 0x1p30, cuda_of(device)->ordinal, (double)n_free / 0x1p30, (double)n_total / 0x1p30, held);
+}
+
 int cuda_take(struct device *device, size_t n_bytes, void **out)
 {
     void *at = NULL;
-    size_t n_free = 0, n_total = 0;
     cudaError_t error = cudaMalloc(&at, n_bytes);
     if (error == cudaErrorMemoryAllocation) {
         cudaGetLastError();
-        CUDA_CHECK(cudaMemGetInfo(&n_free, &n_total), "cannot ask the GPU for its memory");
-        return FAIL("cannot allocate %.2f GiB on GPU %d: %.2f of its %.2f GiB are free; use more ranks; in training smaller micro-batches or device.recompute: layer, else less generate.kv_memory_mb or generate.batch_tokens", (double)n_bytes / 0x1p30,
-                    cuda_of(device)->ordinal, (double)n_free / 0x1p30, (double)n_total / 0x1p30);
+        return too_little(device, n_bytes);
     }
     CUDA_CHECK(error, "cannot allocate %zu bytes on GPU %d", n_bytes, cuda_of(device)->ordinal);
     int status = cuda_zero(&device->stream, at, n_bytes);
@@ -55,6 +63,13 @@ static int cuda_reserve(struct device *device, size_t n_bytes)
     TRY(cuda_take(device, n_bytes, &at));
     *arena = (struct cuda_arena){.at = at, .n_bytes = n_bytes};
     return OK;
+}
+
+static size_t cuda_left(struct device *device)
+{
+    size_t n_free = 0, n_total = 0;
+    (void)device;
+    return cudaMemGetInfo(&n_free, &n_total) == cudaSuccess ? n_free : 0;
 }
 
 /* What was given out is not given out again: it is zero. */
@@ -93,7 +108,7 @@ static void cuda_destroy(struct device *device)
     free(device);
 }
 
-static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_reserve, cuda_copy, cuda_zero, cuda_synchronize, cuda_event_record, cuda_event_wait, cuda_stream_open,
+static const struct device_ops cuda_ops = {cuda_alloc, cuda_release, cuda_reserve, cuda_left, cuda_copy, cuda_zero, cuda_synchronize, cuda_event_record, cuda_event_wait, cuda_stream_open,
                                            cuda_graph_begin, cuda_graph_end, cuda_graph_run, cuda_graph_free, cuda_destroy};
 
 static void fill_table(struct kernels *table)

@@ -39,7 +39,7 @@ const struct kernels kernels_ref = {
 
 static void ref_destroy(struct device *device) { free(device); }
 
-static const struct device_ops ref_ops = {host_alloc, host_release, host_reserve, host_copy, host_zero, host_synchronize, host_event_record, host_event_wait, host_stream_open, NULL, NULL, NULL, NULL, ref_destroy};
+static const struct device_ops ref_ops = {host_alloc, host_release, host_reserve, host_left, host_copy, host_zero, host_synchronize, host_event_record, host_event_wait, host_stream_open, NULL, NULL, NULL, NULL, ref_destroy};
 
 int device_ref_create(struct device **out)
 {

@@ -21,7 +21,7 @@ static const size_t range_bytes = (size_t)1 << 40, device_bytes = (size_t)8 << 3
 
 struct allocation { char *at; size_t n_bytes; bool pinned; struct allocation *next; };
 
-static struct { struct allocation *first; char *range; size_t used, in_use; int64_t n_allocations, n_uploads; bool open; } memory;
+static struct { struct allocation *first; char *range; size_t used, in_use; int64_t taken, n_allocations, n_uploads; bool open; } memory;
 
 int64_t emulate_n_allocations(void) { return memory.n_allocations; }
 
@@ -124,6 +124,18 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
     *total_bytes = device_bytes;
     return cudaSuccess;
 }
+
+bool emulate_take(int64_t n_bytes)
+{
+    MY_TURN;
+    if (n_bytes > (int64_t)(device_bytes - memory.in_use))
+        return false;
+    memory.in_use += (size_t)n_bytes;
+    memory.taken += n_bytes;
+    return true;
+}
+
+int64_t emulate_taken(void) { return memory.taken; }
 
 cudaError_t cudaFree(void *at)
 {

@@ -3,6 +3,8 @@
  * A call is checked as it is made, numbered, and told to the other ranks of its communicator; then it is queued on its stream (runtime.c). When its turn comes it first has what the
  * others called as their call of the same number, which must be the same in all that counts, and then exchanges data: staged through host memory, since device memory is closed but
  * while operations run. So ranks may run their streams in any order; a communicator's own collectives follow each other, whatever streams they are on.
+ * A communicator takes device memory when it is made, and more for connections when an algorithm is chosen for the first time: here another one for every collective, type, operation and
+ * power of four of bytes, as if NCCL had that many.
  * Sums begin at a rank that depends on an element's place and on the count, as in NCCL's rings. A communicator that does not block is often in progress for a while: until it has
  * been asked about that often, nothing of what was called is on its stream. Of sends and receives it knows one group of all with all, which is a call like the collectives. What NCCL leaves undefined, or does not see, stops the program with a sentence.
  */
@@ -27,6 +29,7 @@
 
 enum { TAG_HEADER = 1, TAG_ABORT = 2, TAG_DATA = 16, N_DATA_TAGS = 16384, MAX_ASKS = 3 };
 enum what { ALL_REDUCE, REDUCE_SCATTER, ALL_GATHER, BROADCAST, ALL_TO_ALL, SPLIT };
+enum { N_KINDS = SPLIT, N_TYPES = ncclBfloat16 + 1, N_OPERATIONS = ncclMin + 1, N_SIZES = 16, OWN_BYTES = 1 << 18, CONNECTION_BYTES = 1 << 16 };
 static const char *const names[] = {"ncclAllReduce", "ncclReduceScatter", "ncclAllGather", "ncclBroadcast", "ncclSend and ncclRecv", "ncclCommSplit"};
 
 /* A call, as it is told to other ranks: what must be the same on all of them. */
@@ -40,6 +43,8 @@ struct ncclComm {
     int asks_left;                          /* in progress until it has been asked so often */
     int64_t n_calls, n_queued, n_finished;  /* calls of any kind; collectives */
     struct operation *held;                 /* called, and not on their streams yet */
+    bool connected[N_KINDS][N_TYPES][N_OPERATIONS][N_SIZES];
+    int64_t n_bytes;                        /* of device memory */
     struct ncclComm *next;
 };
 
@@ -368,6 +373,50 @@ static void check_memory(const struct operation *op)
         emulate_stop("%s: send and recv overlap, and not as in place: recv is %td bytes from where it would be", name, (const char *)op->recv - in_place);
 }
 
+/* ---- device memory --------------------------------------------------------------------------------------------------------------------------- */
+
+static bool take_memory(struct ncclComm *c, int64_t n_bytes)
+{
+    if (!emulate_take(n_bytes)) {
+        snprintf(last_error, sizeof last_error, "%lld bytes of device memory cannot be had", (long long)n_bytes);
+        return false;
+    }
+    c->n_bytes += n_bytes;
+    return true;
+}
+
+static void give_memory_back(struct ncclComm *c)
+{
+    emulate_take(-c->n_bytes);
+    c->n_bytes = 0;
+}
+
+/* Peers are connected once, whatever they send. */
+static bool *connection_of(const struct operation *op)
+{
+    const struct header *h = &op->mine;
+    int size = 0;
+    for (int64_t n_bytes = h->count * (int64_t)bytes_of(h->type); n_bytes >= 4 && size < N_SIZES - 1 && h->what != ALL_TO_ALL; n_bytes /= 4)
+        size++;
+    return &op->comm->connected[h->what][h->type][h->op][size];
+}
+
+/* What cannot be connected is not called. */
+static ncclResult_t connect_and_hold(struct operation *op)
+{
+    struct ncclComm *c = op->comm;
+    bool *connected = connection_of(op);
+    *connected = *connected || take_memory(c, (int64_t)CONNECTION_BYTES * (op->mine.what == ALL_TO_ALL ? c->size - 1 : 1));
+    if (!*connected) {
+        free_operation(op);
+        return c->error = ncclUnhandledCudaError;
+    }
+    hold(op);
+    return ncclSuccess;
+}
+
+/* ---- collectives ----------------------------------------------------------------------------------------------------------------------------- */
+
 static ncclResult_t call(enum what what, const void *send, void *recv, size_t count, ncclDataType_t type, int reduction, int root, ncclComm_t comm, cudaStream_t stream)
 {
     ncclResult_t result = ncclSuccess;
@@ -384,8 +433,9 @@ static ncclResult_t call(enum what what, const void *send, void *recv, size_t co
             at = &(*at)->next;
         *at = op;
     } else {
-        hold(op);
-        result = settle_later(comm);
+        result = connect_and_hold(op);
+        if (result == ncclSuccess)
+            result = settle_later(comm);
     }
     emulate_unlock();
     return result;
@@ -484,9 +534,10 @@ ncclResult_t ncclGroupEnd(void)
         struct operation *op = group.first;
         group.first = op->next;
         check_whole(op);
-        hold(op);
+        if (connect_and_hold(op) != ncclSuccess)
+            result = ncclUnhandledCudaError;
     }
-    for (struct ncclComm *c = comms; c; c = c->next)
+    for (struct ncclComm *c = comms; c && result != ncclUnhandledCudaError; c = c->next)
         if (c->held && settle_later(c) == ncclInProgress)
             result = ncclInProgress;
     emulate_unlock();
@@ -543,6 +594,7 @@ static struct ncclComm *enlist(MPI_Comm mpi, const ncclConfig_t *config)
     MPI_Comm_rank(mpi, &c->rank);
     MPI_Comm_size(mpi, &c->size);
     emulate_lock();
+    c->error = take_memory(c, OWN_BYTES) ? ncclSuccess : ncclUnhandledCudaError;
     c->next = comms;
     comms = c;
     emulate_unlock();
@@ -558,7 +610,8 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int n_ranks, ncclUniqueId 
     struct ncclComm *c = enlist(mpi, config);
     if (c->size != n_ranks || c->rank != rank)
         emulate_stop("ncclCommInitRankConfig: rank %d of %d ranks is said, and %d ranks came with this id", rank, n_ranks, c->size);
-    c->error = shares_a_gpu(c) ? ncclInvalidUsage : ncclSuccess;
+    if (shares_a_gpu(c))
+        c->error = ncclInvalidUsage;
     *comm = c;
     if (c->error != ncclSuccess)
         return c->blocking ? c->error : ncclInProgress;         /* who asks hears of it */
@@ -609,6 +662,7 @@ static void delist(struct ncclComm *comm)
             *at = comm->next;
             break;
         }
+    give_memory_back(comm);
     emulate_unlock();
 }
 

@@ -198,15 +198,17 @@ static void the_host_waits_once_a_step(void **state)
     assert_true(got.n_waits > 1);
 }
 
-/* One allocation for a run, as large as the plan says; none in its later steps. */
+/* One allocation for a run, as large as the plan says, and none in its later steps; beside it NCCL's memory, which is counted. What communicators were tried on has been given back. */
 static void memory_is_one_piece_and_planned(void **state)
 {
     (void)state;
     struct tiny_run run;
     int64_t before = emulate_n_allocations();
-    size_t in_use = cuda->bytes_in_use;
+    size_t in_use = cuda->bytes_in_use, left = cuda->ops->left(cuda);
     tiny_run_open(&run, &config, world, cuda);
-    assert_int_equal(emulate_n_allocations() - before, 1);
+    assert_int_equal(emulate_n_allocations() - before, 1 + 1);
+    assert_true(cuda->comm_bytes > 0);
+    assert_int_equal(left - cuda->ops->left(cuda), trainer_bytes_sum(&run.trainer->bytes) + cuda->comm_bytes);
     in_use = cuda->bytes_in_use - in_use;
     size_t plan = trainer_bytes_sum(&run.trainer->bytes);
     assert_true(in_use <= plan && plan - in_use < 256 * 100);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "comm/mesh.h"
+#include "comm/prepare.h"
 #include "emulate.h"
 #include "kernels/cuda_module.h"
 #include "kernels/kernels.h"
@@ -462,6 +463,72 @@ static void the_host_waits_once_for_many_collectives(void **state)
     mesh_destroy(&mesh);
 }
 
+/* ---- memory of NCCL's own -------------------------------------------------------------------------------------------------------------------- */
+
+enum { N_USES = 6 };
+static const struct comm_use uses[N_USES] = {{COMM_ALL_REDUCE, COMM_F32, COMM_SUM, 3000}, {COMM_ALL_REDUCE, COMM_F32, COMM_MAX, 40}, {COMM_REDUCE_SCATTER, COMM_BF16, COMM_SUM, 1000},
+                                             {COMM_ALL_GATHER, COMM_F32, COMM_SUM, 5000}, {COMM_ALL_TO_ALL, COMM_BF16, COMM_SUM, 100}, {COMM_BROADCAST, COMM_U8, COMM_SUM, 256}};
+
+/* Each of the uses with `count` elements, or as many as it may have. */
+static void use_all(struct comm *c, int64_t count)
+{
+    for (int i = 0; i < N_USES; i++) {
+        const struct comm_use *u = &uses[i];
+        int64_t n = count < u->count ? count : u->count;
+        if (u->kind == COMM_ALL_REDUCE)
+            check_all_reduce(c, u->type, u->op, n);
+        else if (u->kind == COMM_REDUCE_SCATTER)
+            check_reduce_scatter(c, u->type, n, true);
+        else if (u->kind == COMM_ALL_GATHER)
+            check_all_gather(c, u->type, n, false);
+        else if (u->kind == COMM_ALL_TO_ALL)
+            check_all_to_all(c, u->type, n);
+        else
+            check_broadcast(c, u->type, n, c->size - 1);
+    }
+}
+
+static void a_prepared_communicator_takes_no_more_memory(void **state)
+{
+    (void)state;
+    struct mesh *mesh = mesh_of(1);
+    struct comm *c = mesh->world;
+    size_t in_use = device->bytes_in_use, left = device->ops->left(device);
+    int64_t made = emulate_taken();
+    assert_int_equal(device->comm_bytes, made);
+    assert_int_equal(prepare_comm(c, device, uses, N_USES), OK);
+    prepare_count(device, left);
+    int64_t prepared = emulate_taken();
+    assert_int_equal(device->bytes_in_use, in_use);
+    assert_int_equal(device->comm_bytes, prepared);
+    assert_int_equal(prepared > made, c->size > 1);
+    for (int64_t count = 1; count <= 8192; count += count / 3 + 1)
+        use_all(c, count);
+    assert_int_equal(emulate_taken(), prepared);
+    void *too_much = NULL;
+    assert_int_equal(device_alloc(device, (size_t)9 << 30, &too_much), FAILED);
+    assert_int_equal(strstr(trace_sentence(), "are free, NCCL holds ") != NULL, c->size > 1);
+    trace_clear();
+    mesh_destroy(&mesh);
+    assert_int_equal(device->comm_bytes, 0);
+    assert_int_equal(emulate_taken(), 0);
+}
+
+static void what_was_not_prepared_for_takes_memory(void **state)
+{
+    (void)state;
+    struct mesh *mesh = mesh_of(1);
+    struct comm *c = mesh->world;
+    assert_int_equal(prepare_comm(c, device, uses, N_USES), OK);
+    int64_t before = emulate_taken();
+    check_all_reduce(c, COMM_F32, COMM_SUM, 4 * 3000);
+    assert_int_equal(emulate_taken() > before, c->size > 1);
+    before = emulate_taken();
+    check_all_gather(c, COMM_U8, 1, false);
+    assert_int_equal(emulate_taken() > before, c->size > 1);
+    mesh_destroy(&mesh);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -477,6 +544,8 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_host_that_waits_elsewhere_does_not_hold_its_streams),
         cmocka_unit_test(a_group_is_what_its_collectives_are_one_by_one),
         cmocka_unit_test(the_host_waits_once_for_many_collectives),
+        cmocka_unit_test(a_prepared_communicator_takes_no_more_memory),
+        cmocka_unit_test(what_was_not_prepared_for_takes_memory),
     };
     if (comm_mpi_start(&argc, &argv, &world) != OK || cuda_module_create(&(struct device_options){.ordinal = world->rank}, &device) != OK)
         return 1;

@@ -22,6 +22,8 @@ in_progress|a call while the last one is in progress|ncclAllReduce: the communic
 one_gpu|two ranks on one GPU|connect over world: NCCL says 'invalid usage .*Duplicate GPU detected : rank 0 and rank 1 both on CUDA device 0
 a_rank_that_failed|the failure of another rank|all_reduce over world: NCCL says 'remote process exited or there was a network error' \(6
 a_rank_that_is_stuck|a rank that is stuck|rank 0 has waited [0-9]+ s in reduce_scatter over data, phase step:
+a_network_that_is_stuck|a network that does not reach a rank|rank 0 has waited [0-9]+ s in all_gather over data, phase connect:
+a_full_gpu|a GPU without room for a connection|all_gather over data: NCCL says 'unhandled cuda error .* 65536 bytes of device memory cannot be had
 END
 }
 

@@ -10,6 +10,12 @@ gpu_train() { local n=$1 run=$2; shift 2; train "$n" "$run" "${on_gpu[@]}" "$@" 
 check "training on one GPU takes the course of the CPU" gpu_train 1 one
 check "and on tensor x data = 2 x 2" gpu_train 4 four mesh.tensor=2
 check "and with layers run again in the backward" gpu_train 2 again device.recompute=layer
+told() { # told RANKS: what NCCL holds is said beside the plan, where there is something to hold
+    says 3 "memory per rank:" train "$1" "told$1" "${on_gpu[@]}" checkpoint.stop_after=1 || return 1
+    [ "$(grep -cE "beside that NCCL holds up to [0-9.]+ MiB of a rank's GPU" "$dir/says.log")" -eq "$(($1 > 1))" ]
+}
+check "two ranks are told what NCCL holds" told 2
+check "and one is not" told 1
 
 moved() { # CPU, GPUs, CPU
     status 3 train 2 moved checkpoint.stop_after=3 || return 1

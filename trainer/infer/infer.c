@@ -2,6 +2,8 @@
 #include "trainer/infer/infer.h"
 
 #include "comm/agree.h"
+#include "comm/watchdog.h"
+#include "trainer/collectives.h"
 #include "trainer/ckpt/checkpoint.h"
 #include "trainer/ckpt/load.h"
 #include "trainer/infer/readout.h"
@@ -29,13 +31,16 @@ void infer_count(const struct config *config, const struct model_config *model, 
     out->kv_tokens = (int64_t)(out->kv_cache / (kv_slot_bytes(model, dtype, tensor_size) * ATTENTION_PAGE)) * ATTENTION_PAGE;
 }
 
-int infer_make(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *i)
+static int describe(const struct infer_source *source, const struct mesh *mesh, struct infer *i)
+{
+    TRY(model_config_read(source->model, &i->model));
+    return params_build(&i->model, mesh->tensor->size, mesh->tensor->rank, &i->table);
+}
+
+static int take(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *i)
 {
     int tensor = mesh->tensor->size;
     struct infer_bytes bytes;
-    *i = (struct infer){0};
-    TRY(model_config_read(source->model, &i->model));
-    TRY(params_build(&i->model, tensor, mesh->tensor->rank, &i->table));
     infer_count(config, &i->model, i->table, tensor, &bytes);
     TRY(device_reserve(device, bytes.weights + bytes.kv_cache + bytes.activations));
     TRY(store_create(i->table, device, mesh, (enum dtype)config->device.dtype, false, &i->store));
@@ -46,8 +51,18 @@ int infer_make(const struct config *config, const struct infer_source *source, s
     return generator_create(&options, &i->model, i->store, i->backbone, source->tokenizer, &i->generator);
 }
 
+int infer_make(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *i)
+{
+    *i = (struct infer){0};
+    TRY(agree_status(mesh->world, describe(source, mesh, i)));
+    struct collectives collectives = {.mesh = mesh, .device = device, .model = &i->model, .table = i->table, .dtype = (enum dtype)config->device.dtype, .rows = pass_rows(config, mesh->tensor->size)};
+    TRY(collectives_prepare_generation(&collectives));
+    return agree_status(mesh->world, take(config, source, mesh, device, i));
+}
+
 static int load(const struct config *config, const struct infer_source *source, struct infer *i)
 {
+    watchdog_phase("load", WATCHDOG_IO);
     i->has_reward_head = true;
     if (source->checkpoint)
         return checkpoint_load(source->checkpoint, i->store, NULL);
@@ -58,7 +73,7 @@ static int load(const struct config *config, const struct infer_source *source, 
 
 int infer_open(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *out)
 {
-    int status = agree_status(mesh->world, infer_make(config, source, mesh, device, out));
+    int status = infer_make(config, source, mesh, device, out);
     if (status == OK)
         status = load(config, source, out);
     if (status != OK)

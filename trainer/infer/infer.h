@@ -28,7 +28,7 @@ void infer_count(const struct config *config, const struct model_config *model, 
 
 /* mesh and device must outlive it, and so must the source's tokenizer and ends. *out stays where it is until closed: its parts point to each other. Collective over the world. */
 int infer_open(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *out);
-/* The first half: weights still zero. A failure leaves what infer_close closes. */
+/* The first half: weights still zero. A failure leaves what infer_close closes. Collective over the world too. */
 int infer_make(const struct config *config, const struct infer_source *source, struct mesh *mesh, struct device *device, struct infer *out);
 void infer_close(struct infer *infer);
 

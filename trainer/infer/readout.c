@@ -5,8 +5,6 @@
 
 #include "base/slicer.h"
 
-enum { CHUNK_ROWS = 64 };
-
 struct readout {
     struct store *store;
     struct device *device;
@@ -29,8 +27,8 @@ static size_t slice_all(struct readout *r, int tensor_size, char *base)
     r->row = slice(&s, r->max_rows, 4);
     r->reward = slice(&s, r->max_rows, 4);
     r->h_RC = slice(&s, r->max_rows * r->hidden, dtype_bytes(r->dtype));
-    r->logits_NRV = slice(&s, tensor_size * CHUNK_ROWS * r->vocab_max, 4);
-    r->token_R = slice(&s, CHUNK_ROWS, 4);
+    r->logits_NRV = slice(&s, tensor_size * READOUT_CHUNK_ROWS * r->vocab_max, 4);
+    r->token_R = slice(&s, READOUT_CHUNK_ROWS, 4);
     return s.used;
 }
 
@@ -125,8 +123,8 @@ int readout_sample(struct readout *r, const void *hidden_TC, const int32_t *row,
 {
     ASSERT(n <= r->max_rows);
     TRY(gather(r, hidden_TC, row, n));
-    for (int64_t first = 0; first < n; first += CHUNK_ROWS) {
-        int64_t rows = n - first < CHUNK_ROWS ? n - first : CHUNK_ROWS;
+    for (int64_t first = 0; first < n; first += READOUT_CHUNK_ROWS) {
+        int64_t rows = n - first < READOUT_CHUNK_ROWS ? n - first : READOUT_CHUNK_ROWS;
         TRY(logits(r, first, rows));
         TRY(draw(r, rows, rule + first, allowed, token + first));
     }

@@ -9,6 +9,9 @@
 
 struct readout;
 
+/* Rows whose logits are gathered at a time. */
+enum { READOUT_CHUNK_ROWS = 64 };
+
 size_t readout_bytes(const struct model_config *model, int64_t max_rows, enum dtype dtype, int tensor_size);
 /* max_rows: of one call. */
 int readout_create(const struct model_config *model, struct store *store, int64_t max_rows, struct readout **out);

@@ -4,10 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 
-
 struct optimizer {
     struct store *store;
-    struct comm *copies;        /* tensor ranks that hold the same shard of the key and value projections */
+    struct comm *copies;        /* optimizer_copies */
     double beta1, beta2, eps, weight_decay, clip;
     double *squared, *host_squared;     /* [table.n] of each parameter's owned part; on the device, on the host */
 };
@@ -25,19 +24,23 @@ static int widest_partial_copies(const struct param_table *table, int tensor_siz
 size_t optimizer_bytes(const struct param_table *table) { return (size_t)table->n * sizeof(double); }
 static size_t squared_bytes(const struct optimizer *o) { return optimizer_bytes(o->store->table); }
 
-int optimizer_create(const struct config *config, struct store *store, struct optimizer **out)
+int optimizer_copies(const struct param_table *table, struct comm *tensor, struct comm **out)
+{
+    return tensor->ops->split(tensor, tensor->rank / widest_partial_copies(table, tensor->size), out);
+}
+
+int optimizer_create(const struct config *config, struct store *store, struct comm *copies, struct optimizer **out)
 {
     int status = OK;
     struct optimizer *o = calloc(1, sizeof *o);
     CHECK(o, "out of memory for the optimizer");
     o->store = store;
+    o->copies = copies;
     o->beta1 = config->optimizer.beta1;
     o->beta2 = config->optimizer.beta2;
     o->eps = config->optimizer.eps;
     o->weight_decay = config->optimizer.weight_decay;
     o->clip = config->optimizer.clip;
-    struct comm *tensor = store->mesh->tensor;
-    TRY_DONE(tensor->ops->split(tensor, tensor->rank / widest_partial_copies(store->table, tensor->size), &o->copies));
     o->host_squared = calloc((size_t)store->table->n, sizeof *o->host_squared);
     CHECK_DONE(o->host_squared, "out of memory for the norms of %d tensors", store->table->n);
     TRY_DONE(device_alloc(store->device, squared_bytes(o), (void **)&o->squared));
@@ -55,8 +58,6 @@ void optimizer_destroy(struct optimizer **out)
         return;
     device_free(o->store->device, (void **)&o->squared, squared_bytes(o));
     free(o->host_squared);
-    if (o->copies)
-        comm_destroy(&o->copies);
     free(o);
     *out = NULL;
 }

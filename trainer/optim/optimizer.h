@@ -18,10 +18,12 @@ struct group_step { bool active; double lr; int64_t update; };
 
 /* On the device, beside what the store holds. */
 size_t optimizer_bytes(const struct param_table *table);
-int optimizer_create(const struct config *config, struct store *store, struct optimizer **out);
+/* The tensor ranks that hold the same shard of the key and value projections, for optimizer_create; the caller destroys it behind the optimizer. Collective over tensor. */
+int optimizer_copies(const struct param_table *table, struct comm *tensor, struct comm **out);
+int optimizer_create(const struct config *config, struct store *store, struct comm *copies, struct optimizer **out);
 void optimizer_destroy(struct optimizer **optimizer);
 
-/* All collective over the world. Gradients of the bucket are whole; every rank's buckets come in the same order. */
+/* All that follow are collective over the world. Gradients of the bucket are whole; every rank's buckets come in the same order. */
 int optimizer_reduce(struct optimizer *optimizer, int bucket);
 /* Queued behind the reduction of all buckets: the parts of the norm, on their way to the host. They are there when the device's stream has been waited for; */
 int optimizer_queue_norms(struct optimizer *optimizer);

@@ -52,6 +52,9 @@ void emulate_copy_wait(int n_left);
 struct CUstream_st;
 bool emulate_queue(struct CUstream_st *stream, void (*call)(const void *args), const void *args, size_t n_bytes);
 bool emulate_holds(const void *at, size_t n_bytes);
+/* Device memory that a library takes for itself, or with n_bytes < 0 gives back: it has no addresses. False, and nothing taken, when less is free. How much they hold. */
+bool emulate_take(int64_t n_bytes);
+int64_t emulate_taken(void);
 
 /* For stand-ins of libraries that move data between ranks. Queues `advance`: at the head of its stream, with device memory open, it is called until it returns true; what cannot
  * go on alone lets other streams go on. False when this is no stream. A thread of the stand-in calls emulate_go_on from time to time: a GPU works although the host waits for other

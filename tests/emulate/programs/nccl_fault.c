@@ -7,7 +7,9 @@
 #include <unistd.h>
 
 #include "base/status.h"
+#include "comm/agree.h"
 #include "comm/mesh.h"
+#include "comm/prepare.h"
 #include "comm/watchdog.h"
 #include "emulate.h"
 #include "kernels/cuda_module.h"
@@ -183,11 +185,33 @@ static int a_rank_that_is_stuck(void)
     return finish();
 }
 
+/* A rank that NCCL does not reach: it is alive, and its host has said so. */
+static int a_network_that_is_stuck(void)
+{
+    const struct comm_use use = {COMM_ALL_GATHER, COMM_F32, COMM_SUM, N};
+    TRY(watchdog_start((int64_t[]){[WATCHDOG_COMPUTE] = 1, [WATCHDOG_IO] = 3600}, world->rank));
+    if (is_wrong()) {
+        TRY(agree_status(mesh->data, OK));
+        sleep(20);
+    }
+    return prepare_comm(mesh->data, device, &use, 1);
+}
+
+/* The scratch memory is there, and none beside it. */
+static int a_full_gpu(void)
+{
+    const struct comm_use use = {COMM_ALL_GATHER, COMM_F32, COMM_SUM, N};
+    if (is_wrong() && !emulate_take((int64_t)(device->ops->left(device) - sizeof(float[2 * N]))))
+        return FAIL("the device is full already");
+    return prepare_comm(mesh->data, device, &use, 1);
+}
+
 static const struct { const char *name; int (*act)(void); } faults[] = {
     {"none", none}, {"another_count", another_count}, {"another_type", another_type}, {"another_operation", another_operation}, {"another_root", another_root},
     {"another_order", another_order}, {"overlap", overlap}, {"host_memory", host_memory}, {"beyond_its_memory", beyond_its_memory}, {"open_group_at_wait", open_group_at_wait},
     {"open_group_at_end", open_group_at_end}, {"closed_twice", closed_twice}, {"after_destroy", after_destroy}, {"after_abort", after_abort}, {"in_progress", in_progress},
-    {"a_rank_that_failed", a_rank_that_failed}, {"a_rank_that_is_stuck", a_rank_that_is_stuck}, {"one_gpu", none},
+    {"a_rank_that_failed", a_rank_that_failed}, {"a_rank_that_is_stuck", a_rank_that_is_stuck}, {"a_network_that_is_stuck", a_network_that_is_stuck},
+    {"a_full_gpu", a_full_gpu}, {"one_gpu", none},
 };
 
 static int run(const char *name)
