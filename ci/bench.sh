@@ -4,8 +4,9 @@
 #   avx512          the bf16 step alone, its instructions held down to AVX-512: utilisation where a processor has no matrix registers, 5 minutes
 #   io              pairs delivered against fread, a checkpoint against dd: 2 minutes
 # bench.sh generate: SmolLM2's generation beside transformers and llama.cpp, which ci/llama.sh compiles the first time: half an hour.
+# bench.sh gradients: of a first bf16 step of SmolLM2's shape on the CPU, how far gradients are from float32, tensor by tensor, beside PyTorch's autocast and its bf16 throughout: 5 minutes, 12 GB of memory.
 # bench.sh kernels --static: registers, shared memory and spills of the CUDA kernels, by nvcc, without a GPU (tests/bench/kernels_static.sh); it fails where a kernel spills that must not.
-# The table goes to tests/bench/results/cpu.txt, generate.txt or kernels-static.txt; parts not named keep their last rows. A missed target is said, and is no failure: figures of a busy machine mean nothing.
+# The table goes to tests/bench/results/cpu.txt, generate.txt, gradients.txt or kernels-static.txt; parts not named keep their last rows. A missed target is said, and is no failure: figures of a busy machine mean nothing.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,6 +14,7 @@ table=${1:-}
 case $table in
 cpu) parts=(float32 bf16 avx512 io) targets=(critic-rm tiny_folder bench_kernels bench_io) ;;
 generate) parts=(generate) targets=(bench_generate) ;;
+gradients) parts=(gradients) targets=(test_gpu_train) ;;
 kernels)
     [ "${*:2}" = --static ] || { echo "bench.sh kernels --static" >&2; exit 2; }
     mkdir -p build
@@ -20,7 +22,7 @@ kernels)
     bash tests/bench/kernels_static.sh >build/kernels-static.txt || status=$?
     [ ! -s build/kernels-static.txt ] || tee tests/bench/results/kernels-static.txt <build/kernels-static.txt
     exit $status ;;
-*) echo "bench.sh cpu [float32] [bf16] [avx512] [io], bench.sh generate, or bench.sh kernels --static" >&2; exit 2 ;;
+*) echo "bench.sh cpu [float32] [bf16] [avx512] [io], bench.sh generate, bench.sh gradients, or bench.sh kernels --static" >&2; exit 2 ;;
 esac
 shift
 [ $# -gt 0 ] || set -- "${parts[@]}"
@@ -66,10 +68,24 @@ generate() {
     .venv/bin/python tests/bench/bench_generate.py --program "$build/bench_generate" --model models/smollm2-135m-instruct --llama-python .venv-llama/bin/python
 }
 
+# Twice autocast's is the limit: it keeps residuals in float32, as we do. PyTorch in bf16 throughout does not.
+gradients() {
+    local folder
+    bash ci/python.sh
+    folder=$(mktemp -d build/gradients.XXXXXX)
+    CRITIC_RM_GPU_TEST=cpu CRITIC_RM_GPU_KEEP=$PWD/$folder "$build/test_gpu_train" >build/gradients.log 2>&1 || { cat build/gradients.log >&2; return 1; }
+    .venv/bin/python tests/gpu/torch_gradients.py "$folder" 2>build/gradients.log |
+        sed -nE 's/.*"measure": "gradients in bf16, ([^"]*)", "value": ([0-9.e+-]+).*/\2 \1/p' | sed 's/PyTorch.s in bf16/that of PyTorch in bf16/; s/autocast.s/that of autocast/' |
+        while read -r value what; do
+            awk -v w="$what" -v v="$value" 'BEGIN { printf "gradients: %-90s %6.3f", w, v; if (w ~ /autocast/) printf "  target <= 2  %s", v <= 2 ? "met" : "MISSED"; print "" }'
+        done
+    rm -rf "${folder:?}"
+}
+
 for part in "$@"; do
     case $table.$part in
     cpu.float32 | cpu.bf16) measure=(step "$part") ;;
-    cpu.avx512 | cpu.io | generate.generate) measure=("$part") ;;
+    cpu.avx512 | cpu.io | generate.generate | gradients.gradients) measure=("$part") ;;
     *) echo "bench.sh $table: there is no part '$part'" >&2; exit 2 ;;
     esac
     date -u +"measured %F" >"build/bench.$part.tmp"

@@ -14,11 +14,13 @@
 
 enum { GPU_TEST_SKIPPED = 77 };
 
-static inline bool gpu_test_is_small(void)
+static inline bool gpu_test_is(const char *word)
 {
-    const char *sizes = getenv("CRITIC_RM_GPU_TEST");
-    return sizes && strcmp(sizes, "small") == 0;
+    const char *is = getenv("CRITIC_RM_GPU_TEST");
+    return is && strcmp(is, word) == 0;
 }
+
+static inline bool gpu_test_is_small(void) { return gpu_test_is("small"); }
 
 /* Ranks that are more than the GPUs share them, which NCCL allows to ranks of different hosts only: each says that it is one. */
 static inline int gpu_test_share(const struct comm *world, int n_gpus)

@@ -4,7 +4,8 @@
  *   bf16      1 - cosine of the angle to the CPU's float32 gradient: at most twice that of the CPU's bf16, for every tensor
  *   losses    of steps with updates at learning rate 1e-3: within a tenth of the decrease
  *
- * CRITIC_RM_GPU_KEEP=FOLDER keeps the weights, the pairs, and each tensor's 1 - cosine there, for tests/gpu/torch_gradients.py, which sets PyTorch's beside them. */
+ * CRITIC_RM_GPU_KEEP=FOLDER keeps the weights, the pairs, and each tensor's 1 - cosine there, for tests/gpu/torch_gradients.py, which sets PyTorch's beside them.
+ * CRITIC_RM_GPU_TEST=cpu: the CPU backend in the GPU's place, its gradients alone, for that comparison on a machine without a GPU (ci/bench.sh gradients). */
 #include <stdarg.h>
 #include <stddef.h>
 #include <setjmp.h>
@@ -263,13 +264,17 @@ int main(void)
         cmocka_unit_test(gradients_of_the_first_step_are_those_of_the_cpu),
         cmocka_unit_test(losses_of_many_steps_are_those_of_the_cpu),
     };
-    if (device_cuda_create(&(struct device_options){0}, &cuda) != OK)
+    bool on_cpu = gpu_test_is("cpu");
+    if (!on_cpu && device_cuda_create(&(struct device_options){0}, &cuda) != OK)
         return gpu_test_skipped();
     if (comm_self_create(&self) != OK || device_cpu_create(&(struct device_options){.isa = "auto"}, &cpu) != OK)
         return 1;
-    int failed = cmocka_run_group_tests_name("gpu_train", tests, prepare, clean);
+    if (on_cpu)
+        cuda = cpu;
+    int failed = _cmocka_run_group_tests("gpu_train", tests, on_cpu ? 1 : 2, prepare, clean);
+    if (!on_cpu)
+        device_destroy(&cuda);
     device_destroy(&cpu);
-    device_destroy(&cuda);
     comm_destroy(&self);
     return failed;
 }
