@@ -302,6 +302,28 @@ static void what_is_not_finite_is_named_on_all_ranks_before_any_update(void **st
     tiny_run_close(&run);
 }
 
+/* Every tensor rank computes rewards for itself. */
+static void a_loss_that_is_not_finite_on_one_tensor_rank_fails_on_all(void **state)
+{
+    (void)state;
+    struct config config;
+    struct tiny_run run;
+    struct step_batch batch;
+    struct step_result result;
+    prepare("one_rank", "llama", 4, false, &config);
+    config.mesh.tensor = world->size;
+    tiny_run_open(&run, &config, world, cpu);
+    struct store *store = run.trainer->store;
+    if (world->rank == world->size - 1)
+        ((float *)store_weight(store, params_find(run.trainer->table, "score.weight")))[0] = NAN;
+    tiny_run_batch(&run, steps[1], &batch);
+    assert_int_equal(train_step(run.trainer, &batch, NULL, &result), FAILED);
+    assert_non_null(strstr(trace_sentence(), "step 4: the loss is not finite; nothing was updated"));
+    trace_clear();
+    step_batch_free(&batch);
+    tiny_run_close(&run);
+}
+
 static void biases_head_norms_and_tied_embeddings_are_the_same_on_every_mesh(void **state)
 {
     (void)state;
@@ -361,6 +383,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(bf16_is_off_by_at_most_twice_the_error_of_one_rank),
         cmocka_unit_test(a_step_is_adamw_of_the_clipped_gradient_with_the_rate_and_count_of_each_group),
         cmocka_unit_test(what_is_not_finite_is_named_on_all_ranks_before_any_update),
+        cmocka_unit_test(a_loss_that_is_not_finite_on_one_tensor_rank_fails_on_all),
         cmocka_unit_test(biases_head_norms_and_tied_embeddings_are_the_same_on_every_mesh),
         cmocka_unit_test(every_mode_pairing_and_norm_is_the_same_on_every_mesh),
         cmocka_unit_test(recompute_changes_no_bit),
