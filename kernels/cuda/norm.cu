@@ -18,9 +18,14 @@ template <bool PER_WARP> GPU_DEVICE float team_sum(float x, float *partial) { re
 
 template <bool PER_WARP> struct chunks_of_thread { static const int N = PER_WARP ? 1 : NORM_CHUNKS; };
 
-/* Column of a thread's chunk k, and how much of the chunk is in the row. */
-template <class T> GPU_DEVICE int64_t column(const struct team &team, int k) { return ((int64_t)k * team.n_threads + team.thread) * chunk_of<T>::N; }
+/* Column of a thread's chunk k, and how much of the chunk is in the row. The forward counts columns in 32 bits: with 64 its registers do not suffice on every GPU (ci/bench.sh kernels --static). */
+template <class T> GPU_DEVICE int column(const struct team &team, int k) { return (k * team.n_threads + team.thread) * chunk_of<T>::N; }
 template <class T> GPU_DEVICE int in_row(int64_t c, int64_t cols) { return c >= cols ? 0 : (int)least(chunk_of<T>::N, cols - c); }
+template <class T> GPU_DEVICE int in_row(int c, int cols)
+{
+    int left = cols - c;
+    return left <= 0 ? 0 : left < chunk_of<T>::N ? left : chunk_of<T>::N;
+}
 
 template <class T> GPU_DEVICE bool norm_aligned(const struct rmsnorm_args &a, const void *x, const void *y, const void *z)
 {
@@ -34,8 +39,8 @@ template <class X, class T, int CHUNKS> GPU_DEVICE float load_row(const struct r
     float squares = 0.0f;
     GPU_UNROLL
     for (int k = 0; k < CHUNKS; k++) {
-        int64_t c = column<T>(team, k), at = row * a.cols + c;
-        int n = in_row<T>(c, a.cols);
+        int c = column<T>(team, k), n = in_row<T>(c, (int)a.cols);
+        int64_t at = row * a.cols + c;
         if (n == 0)
             break;
         load_elems<N>(s + k * N, (const X *)a.x + at, n, aligned);
@@ -63,8 +68,7 @@ template <class X, class T, bool PER_WARP> GPU_DEVICE void norm_forward(const st
             a.rstd[row] = rstd;
         GPU_UNROLL
         for (int k = 0; k < CHUNKS; k++) {
-            int64_t c = column<T>(team, k);
-            int n = in_row<T>(c, a.cols);
+            int c = column<T>(team, k), n = in_row<T>(c, (int)a.cols);
             if (n == 0)
                 break;
             struct chunk<T> weight = load_chunk((const T *)a.weight + c, n, aligned), y;
