@@ -70,16 +70,17 @@ generate() {
 
 # Twice autocast's is the limit: it keeps residuals in float32, as we do. PyTorch in bf16 throughout does not.
 gradients() {
-    local folder
+    local folder rows
     bash ci/python.sh
     folder=$(mktemp -d build/gradients.XXXXXX)
     CRITIC_RM_GPU_TEST=cpu CRITIC_RM_GPU_KEEP=$PWD/$folder "$build/test_gpu_train" >build/gradients.log 2>&1 || { cat build/gradients.log >&2; return 1; }
-    .venv/bin/python tests/gpu/torch_gradients.py "$folder" 2>build/gradients.log |
-        sed -nE 's/.*"measure": "gradients in bf16, ([^"]*)", "value": ([0-9.e+-]+).*/\2 \1/p' | sed 's/PyTorch.s in bf16/that of PyTorch in bf16/; s/autocast.s/that of autocast/' |
-        while read -r value what; do
-            awk -v w="$what" -v v="$value" 'BEGIN { printf "gradients: %-90s %6.3f", w, v; if (w ~ /autocast/) printf "  target <= 2  %s", v <= 2 ? "met" : "MISSED"; print "" }'
-        done
+    rows=$(.venv/bin/python tests/gpu/torch_gradients.py "$folder" 2>build/gradients.log |
+        sed -nE 's/.*"measure": "gradients in bf16, ([^"]*)", "value": ([0-9.e+-]+).*/\2 \1/p' | sed 's/PyTorch.s in bf16/that of PyTorch in bf16/; s/autocast.s/that of autocast/')
     rm -rf "${folder:?}"
+    [ "$(wc -l <<<"$rows")" -eq 6 ] || { echo "gradients: of three modes and two peers not every ratio is a number; see build/gradients.log: $rows" >&2; return 1; }
+    while read -r value what; do
+        awk -v w="$what" -v v="$value" 'BEGIN { printf "gradients: %-90s %6.3f", w, v; if (w ~ /autocast/) printf "  target <= 2  %s", v <= 2 ? "met" : "MISSED"; print "" }'
+    done <<<"$rows"
 }
 
 for part in "$@"; do
